@@ -1,0 +1,80 @@
+package v1alpha1
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Defaults of the fields that say so in their comments.
+const (
+	DefaultGuardInterval     = 10 * time.Second
+	DefaultGuardDeadline     = 10 * time.Minute
+	DefaultGuardFailures     = 1
+	DefaultConsecutiveErrors = 4
+	DefaultProgressDeadline  = 10 * time.Minute
+	DefaultRequired          = 1
+)
+
+// SetDefaults fills in what is empty.
+func (s *CanarySpec) SetDefaults() { s.Rollout.setDefaults() }
+
+// SetDefaults fills in what is empty.
+func (s *PartitionBumpSpec) SetDefaults() { s.Rollout.setDefaults() }
+
+// SetDefaults fills in what is empty.
+func (s *ConfirmSpec) SetDefaults() {
+	if s.Required == 0 {
+		s.Required = DefaultRequired
+	}
+}
+
+// SetDefaults fills in what is empty.
+func (s *ClusterHopSpec) SetDefaults() {
+	for i := range s.Guards {
+		s.Guards[i].SetDefaults()
+	}
+	if s.OnGuardFailure == "" {
+		s.OnGuardFailure = Fail
+	}
+}
+
+func (r *Rollout) setDefaults() {
+	for i := range r.Guards {
+		r.Guards[i].SetDefaults()
+	}
+	if r.OnGuardFailure == "" {
+		r.OnGuardFailure = Fail
+	}
+	if r.OnLocked == "" {
+		r.OnLocked = LockWait
+	}
+	if r.ProgressDeadline == nil {
+		r.ProgressDeadline = &metav1.Duration{Duration: DefaultProgressDeadline}
+	}
+}
+
+// SetDefaults fills in what is empty.
+func (g *Guard) SetDefaults() {
+	if g.When == "" {
+		g.When = After
+	}
+	if g.Interval == nil {
+		g.Interval = &metav1.Duration{Duration: DefaultGuardInterval}
+	}
+	if g.Deadline == nil && g.When == After {
+		g.Deadline = &metav1.Duration{Duration: DefaultGuardDeadline}
+	}
+	if g.Limits.Failures == 0 {
+		g.Limits.Failures = DefaultGuardFailures
+	}
+	if g.Limits.ConsecutiveErrors == 0 {
+		g.Limits.ConsecutiveErrors = DefaultConsecutiveErrors
+	}
+	if g.OnError == "" {
+		g.OnError = Hold
+	}
+	if g.OnNoData == "" {
+		g.OnNoData = Hold
+	}
+}

@@ -1,0 +1,7 @@
+// Package v1alpha1 holds the types of stages.periplus.dev/v1alpha1: the rollout stages, their policies (Target, GuardSet), people's answers (Approval) and the record of a release (Release),
+// with their defaults and validation. It imports no client and no other package of ours but its siblings under apis.
+//
+// +k8s:deepcopy-gen=package
+// +kubebuilder:object:generate=true
+// +groupName=stages.periplus.dev
+package v1alpha1

@@ -1,0 +1,128 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// GuardWhen says at which time of a stage a guard is judged.
+type GuardWhen string
+
+const (
+	// Before is judged before the first move; false fails.
+	Before GuardWhen = "Before"
+	// During must hold at every sample from the first move to the end.
+	During GuardWhen = "During"
+	// After waits to come true and to stay true.
+	After GuardWhen = "After"
+)
+
+// OnTrouble says what a stage does when a guard fails or cannot be judged.
+type OnTrouble string
+
+const (
+	// Hold stops the stage where it is until the guard passes or the stage times out.
+	Hold OnTrouble = "Hold"
+	// Fail fails the stage.
+	Fail OnTrouble = "Fail"
+)
+
+// Guard is a CEL expression with a rhythm and limits, that lets a stage go on, holds it, or fails it.
+type Guard struct {
+	// Name tells the guard in statuses and messages.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name"`
+
+	// Expr is a CEL expression of type bool. docs/guards.md lists the names it can use.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=4096
+	Expr string `json:"expr"`
+
+	// When the guard is judged: Before, During or After. After where empty.
+	// +optional
+	// +kubebuilder:validation:Enum=Before;During;After
+	When GuardWhen `json:"when,omitempty"`
+
+	// Interval between two samples that count. At least 1s; 10s where empty.
+	// +optional
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// For is how long an After guard must stay true. 0 where empty.
+	// +optional
+	For *metav1.Duration `json:"for,omitempty"`
+
+	// InitialDelay is how long after the move the first sample is taken. 0 where empty.
+	// +optional
+	InitialDelay *metav1.Duration `json:"initialDelay,omitempty"`
+
+	// Deadline is how long an After guard may take to pass; 10m where empty. Before and During have none.
+	// +optional
+	Deadline *metav1.Duration `json:"deadline,omitempty"`
+
+	// Limits of what is borne before the guard fails.
+	// +optional
+	Limits GuardLimits `json:"limits,omitempty"`
+
+	// OnError is what to do once limits.consecutiveErrors samples in a row could not be judged. Hold where empty.
+	// +optional
+	// +kubebuilder:validation:Enum=Hold;Fail
+	OnError OnTrouble `json:"onError,omitempty"`
+
+	// OnNoData is what to do while a sample has nothing to be judged on, such as no pod on the new revision. Hold where empty; it is never a pass.
+	// +optional
+	// +kubebuilder:validation:Enum=Hold;Fail
+	OnNoData OnTrouble `json:"onNoData,omitempty"`
+
+	// DryRun judges and records the guard, and lets nothing depend on it.
+	// +optional
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// GuardLimits of what is borne before a guard fails.
+type GuardLimits struct {
+	// Failures is the number of false samples at which a During guard fails. 1 where empty.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	Failures int32 `json:"failures,omitempty"`
+	// ConsecutiveErrors is the number of samples in a row that cannot be judged at which onError is done. 4 where empty.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	ConsecutiveErrors int32 `json:"consecutiveErrors,omitempty"`
+}
+
+// +genclient
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:categories=periplus
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+
+// GuardSet is a list of guards, stored once and named by Targets and stages.
+type GuardSet struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// +kubebuilder:validation:Required
+	Spec GuardSetSpec `json:"spec"`
+}
+
+// GuardSetSpec holds the guards.
+type GuardSetSpec struct {
+	// Guards of the set; names are unique in it.
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	Guards []Guard `json:"guards"`
+}
+
+// +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
+// +kubebuilder:object:root=true
+
+// GuardSetList is a list of GuardSets.
+type GuardSetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []GuardSet `json:"items"`
+}

@@ -1,0 +1,176 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// RunStatus is what a stage keeps in its CustomRun's status.extraFields: what a person must see, and what a restart needs. It is kept small.
+type RunStatus struct {
+	// Attempt counts from 1; each retry is one more.
+	Attempt int `json:"attempt"`
+	// Release names the record, in the run's namespace.
+	Release string `json:"release,omitempty"`
+	// Admitted is the stage as it was admitted: expanded, defaulted, with its targets, members and guards. Later changes of stored objects do not reach it.
+	Admitted *Admitted `json:"admitted,omitempty"`
+	// Waiting says what the run waits for now.
+	Waiting *Waiting `json:"waiting,omitempty"`
+	// Step the stage is at.
+	Step *StepStatus `json:"step,omitempty"`
+	// Members as last seen.
+	Members []MemberProgress `json:"members,omitempty"`
+	// Guards as last judged.
+	Guards []GuardStatus `json:"guards,omitempty"`
+	// Question that is open, or was answered last.
+	Question *Question `json:"question,omitempty"`
+	// State of the stage's own.
+	State *runtime.RawExtension `json:"state,omitempty"`
+}
+
+// Admitted is a stage as it was admitted.
+type Admitted struct {
+	Kind string `json:"kind"`
+	// Spec of the stage, expanded and defaulted.
+	Spec runtime.RawExtension `json:"spec"`
+	// Target's spec where the stage has one.
+	Target *TargetSpec `json:"target,omitempty"`
+	// Members in the order they are acted in.
+	Members []string `json:"members,omitempty"`
+	// Guards of the stage, its target and its guard sets, defaulted, with unique names.
+	Guards []Guard `json:"guards,omitempty"`
+	// Params by name, as guards see them.
+	Params map[string]string `json:"params,omitempty"`
+}
+
+// Waiting says what a run waits for.
+type Waiting struct {
+	// Reason in CamelCase, the same as the condition's.
+	Reason string `json:"reason"`
+	// For says in one line what is waited for.
+	For string `json:"for"`
+	// Since when.
+	Since metav1.Time `json:"since"`
+	// Until when at the latest, where there is a limit.
+	Until *metav1.Time `json:"until,omitempty"`
+	// Who can unblock it, where people can.
+	Who string `json:"who,omitempty"`
+	// Command that unblocks it, where there is one.
+	Command string `json:"command,omitempty"`
+}
+
+// StepStatus is the step a stage is at.
+type StepStatus struct {
+	// Index from 1 to Total.
+	Index int `json:"index"`
+	Total int `json:"total"`
+	// What the step brings about, in words.
+	What string `json:"what,omitempty"`
+	// SettledSince is when the step's pods were all available, without a break.
+	SettledSince *metav1.Time `json:"settledSince,omitempty"`
+}
+
+// MemberProgress is a member as last seen.
+type MemberProgress struct {
+	Name string `json:"name"`
+	// Reachable is false while the member does not answer; Message says since when.
+	Reachable bool           `json:"reachable"`
+	Message   string         `json:"message,omitempty"`
+	Units     []UnitProgress `json:"units,omitempty"`
+}
+
+// UnitProgress is a unit of a member as last seen.
+type UnitProgress struct {
+	Unit     string `json:"unit"`
+	Workload string `json:"workload"`
+	Replicas int32  `json:"replicas"`
+	// Updated pods run the new revision; UpdatedReady and UpdatedAvailable of them are so.
+	Updated          int32 `json:"updated"`
+	UpdatedReady     int32 `json:"updatedReady"`
+	UpdatedAvailable int32 `json:"updatedAvailable"`
+	// Ready and Available of all pods.
+	Ready     int32 `json:"ready"`
+	Available int32 `json:"available"`
+	// Want is how many pods the stage wants updated.
+	Want int32 `json:"want"`
+	// Partition as the workload has it.
+	Partition string `json:"partition,omitempty"`
+	// Trouble names a pod that does not get on, and its own reason.
+	Trouble string `json:"trouble,omitempty"`
+}
+
+// Verdict of a guard.
+type Verdict string
+
+const (
+	// VerdictPass is the only one that lets a stage go on.
+	VerdictPass Verdict = "Pass"
+	// VerdictFail means that the expression is false (During, Before), or was not true in time (After).
+	VerdictFail Verdict = "Fail"
+	// VerdictPending means that an After guard is not true yet, or not for long enough, or that the first sample is not due.
+	VerdictPending Verdict = "Pending"
+	// VerdictInconclusive means that there was nothing to judge on. It is never a pass.
+	VerdictInconclusive Verdict = "Inconclusive"
+	// VerdictError means that the expression could not be evaluated.
+	VerdictError Verdict = "Error"
+	// VerdictNotApplicable means that the guard says nothing about this stage; it is recorded.
+	VerdictNotApplicable Verdict = "NotApplicable"
+)
+
+// GuardStatus is a guard as last judged for one member.
+type GuardStatus struct {
+	// Name of the guard, and the member it was judged for.
+	Name   string    `json:"name"`
+	Member string    `json:"member,omitempty"`
+	When   GuardWhen `json:"when"`
+	// Step of the stage that the judgement belongs to: After guards are judged anew for each step.
+	Step int `json:"step,omitempty"`
+	// Expr as it was judged.
+	Expr string `json:"expr"`
+	// Value of the expression, or of its parts, for people.
+	Value string `json:"value,omitempty"`
+	// Verdict of the last sample, with all limits applied.
+	Verdict Verdict `json:"verdict"`
+	// Message where the verdict is not Pass.
+	Message string `json:"message,omitempty"`
+	// Begun is when judging could begin: the move was made. Delays and deadlines count from here.
+	Begun *metav1.Time `json:"begun,omitempty"`
+	// Since when the verdict is what it is.
+	Since *metav1.Time `json:"since,omitempty"`
+	// TrueSince is since when an After guard's samples are true without a break.
+	TrueSince *metav1.Time `json:"trueSince,omitempty"`
+	// LastSample is when the last counted sample was taken.
+	LastSample *metav1.Time `json:"lastSample,omitempty"`
+	// Samples, Failures and ConsecutiveErrors counted.
+	Samples           int32 `json:"samples,omitempty"`
+	Failures          int32 `json:"failures,omitempty"`
+	ConsecutiveErrors int32 `json:"consecutiveErrors,omitempty"`
+	// DryRun guards are recorded only.
+	DryRun bool `json:"dryRun,omitempty"`
+}
+
+// Question is a checkpoint that people answer.
+type Question struct {
+	// ID is what an Approval's spec.question says. It is another one for each attempt.
+	ID string `json:"id"`
+	// Message for the approvers.
+	Message string `json:"message,omitempty"`
+	// Approvers who may answer, and how many of them must say yes.
+	Approvers Approvers `json:"approvers,omitempty"`
+	Required  int32     `json:"required"`
+	// ForbidInitiator keeps Initiator from answering.
+	ForbidInitiator bool   `json:"forbidInitiator,omitempty"`
+	Initiator       string `json:"initiator,omitempty"`
+	// Answers that count, by name of the Approval.
+	Answers []Answer `json:"answers,omitempty"`
+	// Ignored are answers that do not count, each with the reason.
+	Ignored []string `json:"ignored,omitempty"`
+}
+
+// Answer is one person's answer that counts.
+type Answer struct {
+	Approval string      `json:"approval"`
+	User     string      `json:"user"`
+	Decision Decision    `json:"decision"`
+	Message  string      `json:"message,omitempty"`
+	Time     metav1.Time `json:"time"`
+}
