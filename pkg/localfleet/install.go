@@ -1,0 +1,99 @@
+package localfleet
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+const (
+	// SystemNamespace is where Periplus is installed, on the hub and in every member.
+	SystemNamespace = "periplus-system"
+
+	accountController = "periplus-controller"
+	accountWorkloads  = "periplus-workloads"
+	accountHub        = "periplus-hub"
+)
+
+// periplusManifests are what is published for the hub or for members, less what a process of ours stands for.
+func periplusManifests(source, of string) ([]*unstructured.Unstructured, error) {
+	root := filepath.Join(source, "config", of)
+	if _, err := os.Stat(root); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("installing Periplus: this checkout has no config/%s; use --install=false for a fleet without it", of)
+	}
+	objs, err := readManifests(root)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(objs, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Deployment" }), nil
+}
+
+// installMember applies config/member, starts the workload controllers and returns the kubeconfig the hub gets.
+func (u *upRun) installMember(ctx context.Context, member *clusterClient) ([]byte, error) {
+	objs, err := periplusManifests(u.state.Source, "member")
+	if err != nil {
+		return nil, err
+	}
+	if err := member.apply(ctx, objs); err != nil {
+		return nil, err
+	}
+	if err := u.startOwn(ctx, member, accountWorkloads); err != nil {
+		return nil, err
+	}
+	token, err := member.serviceAccountToken(ctx, SystemNamespace, accountHub)
+	if err != nil {
+		return nil, err
+	}
+	return kubeconfig(access{context: member.name, cluster: member.name, server: u.state.server(member.name), ca: u.cred.ca, token: token})
+}
+
+// installHub applies config/hub and starts the controller.
+func (u *upRun) installHub(ctx context.Context, hub *clusterClient) error {
+	objs, err := periplusManifests(u.state.Source, "hub")
+	if err != nil {
+		return err
+	}
+	if err := hub.apply(ctx, objs); err != nil {
+		return err
+	}
+	return u.startOwn(ctx, hub, accountController)
+}
+
+func (u *upRun) startOwn(ctx context.Context, c *clusterClient, account string) error {
+	p := periplusPart(u.layout, u.state, c.name)
+	if u.state.Binaries[p.binary] == "" {
+		u.progress.Say("%s: this checkout has no cmd/%s yet, so it is not started", p, p.binary)
+		return nil
+	}
+	if err := c.writePartIdentity(ctx, u.layout, u.state, u.cred, p.name, SystemNamespace, account); err != nil {
+		return err
+	}
+	return u.ensureAll(ctx, []part{p})
+}
+
+// registerMember makes the hub know a member: a Secret with the kubeconfig of the identity the hub has there, and a
+// Member that names it.
+func registerMember(ctx context.Context, hub *clusterClient, member string, kubeconfig []byte) error {
+	name := "member-" + member
+	return hub.apply(ctx, []*unstructured.Unstructured{
+		{Object: map[string]any{
+			"apiVersion": "v1", "kind": "Secret",
+			"metadata": map[string]any{"name": name, "namespace": SystemNamespace},
+			"type":     "Opaque",
+			"data":     map[string]any{"kubeconfig": base64.StdEncoding.EncodeToString(kubeconfig)},
+		}},
+		{Object: map[string]any{
+			"apiVersion": "fleet.periplus.dev/v1alpha1", "kind": "Member",
+			"metadata": map[string]any{"name": member, "labels": map[string]any{"fleet.periplus.dev/region": "local"}},
+			"spec": map[string]any{
+				"kubeconfigSecretRef": map[string]any{"namespace": SystemNamespace, "name": name, "key": "kubeconfig"},
+			},
+		}},
+	})
+}

@@ -1,0 +1,108 @@
+package localfleet
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"slices"
+)
+
+const (
+	// DefaultMembers and DefaultNodes are what `periplus local up` makes when not told otherwise.
+	DefaultMembers = 2
+	DefaultNodes   = 3
+	maxMembers     = 16
+)
+
+// DefaultUnits are the data centres of every member when not told otherwise.
+var DefaultUnits = []string{"dca", "dcb"}
+
+// Options say what fleet Up makes. A zero field keeps what a fleet that exists has, or takes the default.
+type Options struct {
+	// Dir is where the fleet keeps everything it writes. Default: <checkout>/.periplus/fleet.
+	Dir string
+	// Source is the checkout whose modules, stages, manifests and binaries are used. Default: found upward from the
+	// working directory.
+	Source string
+	// Members is how many member clusters there are, 1 to 16. A fleet can grow but not shrink.
+	Members int
+	// Nodes is how many simulated nodes every unit of every member has.
+	Nodes int
+	// Units names the units of every member; nodes carry the name as topology.kubernetes.io/zone.
+	Units []string
+	// SkipInstall leaves Periplus itself out: the clusters, Tekton and nodes only.
+	SkipInstall bool
+	// Out gets the progress, one line an event. Default: nothing is printed.
+	Out io.Writer
+}
+
+var unitName = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,18}[a-z0-9])?$`)
+
+// resolve finds the checkout and the directory.
+func (o Options) resolve() (Options, error) {
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	var err error
+	if o.Source == "" {
+		o.Source, err = FindCheckout(".")
+	} else {
+		o.Source, err = checkCheckout(o.Source)
+	}
+	if err != nil {
+		return o, err
+	}
+	if o.Dir == "" {
+		o.Dir = DefaultDir(o.Source)
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return o, fmt.Errorf("making the fleet directory absolute: %w", err)
+	}
+	return o, nil
+}
+
+// merge says what the fleet shall be, from what it is and what is asked. It refuses to shrink a fleet: ending a member
+// that carries somebody's test is what Down is for.
+func (s *State) merge(o Options) error {
+	fresh := s.Members == 0
+	if fresh {
+		s.Members, s.Nodes, s.Units = DefaultMembers, DefaultNodes, slices.Clone(DefaultUnits)
+	}
+	if o.Members != 0 {
+		if o.Members < 1 || o.Members > maxMembers {
+			return fmt.Errorf("--members %d: a fleet has 1 to %d members", o.Members, maxMembers)
+		}
+		if !fresh && o.Members < s.Members {
+			return fmt.Errorf("--members %d: this fleet has %d; run `periplus local down` first to make a smaller one", o.Members, s.Members)
+		}
+		s.Members = o.Members
+	}
+	if o.Nodes != 0 {
+		if o.Nodes < 1 || o.Nodes > 100 {
+			return fmt.Errorf("--nodes %d: a unit has 1 to 100 nodes", o.Nodes)
+		}
+		if !fresh && o.Nodes < s.Nodes {
+			return fmt.Errorf("--nodes %d: units of this fleet have %d; run `periplus local down` first to make a smaller one", o.Nodes, s.Nodes)
+		}
+		s.Nodes = o.Nodes
+	}
+	if len(o.Units) != 0 {
+		for _, u := range o.Units {
+			if !unitName.MatchString(u) {
+				return fmt.Errorf("--units: %q is not a unit name: lower case letters, digits and dashes, at most 20", u)
+			}
+		}
+		if !fresh {
+			for _, u := range s.Units {
+				if !slices.Contains(o.Units, u) {
+					return fmt.Errorf("--units: this fleet has the unit %s; run `periplus local down` first to make one without it", u)
+				}
+			}
+		}
+		s.Units = slices.Compact(slices.Clone(o.Units))
+	}
+	s.Source = o.Source
+	s.Install = !o.SkipInstall
+	return nil
+}

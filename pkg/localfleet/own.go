@@ -1,0 +1,129 @@
+package localfleet
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// ownPrograms are built from the checkout itself: package and file name.
+var ownPrograms = []struct{ pkg, name string }{
+	{"./cmd/controller", "controller"},
+	{"./cmd/workloads", "workloads"},
+	{"./cmd/periplus", "periplus"},
+}
+
+// links are the other names of a program in the bin directory: kubectl and tkn find plugins by them.
+var links = map[string]string{"kubectl-periplus": "periplus", "tkn-periplus": "periplus"}
+
+// buildOwn builds the programs of the checkout into its bin directory and returns the file of each. A program that did
+// not change keeps its file, so that its part is not restarted. What has no source yet is left out.
+func buildOwn(ctx context.Context, checkout string, progress *Progress) (map[string]string, error) {
+	tool, err := findGo()
+	if err != nil {
+		return nil, err
+	}
+	bin := BinDir(checkout)
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory of programs: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(bin, ".lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	work, err := os.MkdirTemp(bin, ".build-*")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory to build in: %w", err)
+	}
+	defer os.RemoveAll(work)
+	cache, err := CacheDir()
+	if err != nil {
+		return nil, err
+	}
+	mod, err := loopbackModfile(ctx, tool, cache, checkout, work, loopbackEdits)
+	if err != nil {
+		return nil, err
+	}
+
+	done := progress.Begin("build periplus")
+	out := map[string]string{}
+	for _, p := range ownPrograms {
+		if _, err := os.Stat(filepath.Join(checkout, filepath.FromSlash(p.pkg))); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		tmp, file := filepath.Join(work, p.name), filepath.Join(bin, p.name)
+		if _, err := tool.run(ctx, checkout, "build", "-trimpath", "-modfile", mod, "-o", tmp, p.pkg); err != nil {
+			done("")
+			return nil, fmt.Errorf("building %s: %w", p.pkg, err)
+		}
+		if err := replaceIfChanged(tmp, file); err != nil {
+			done("")
+			return nil, err
+		}
+		out[p.name] = file
+	}
+	done("built")
+	return out, nil
+}
+
+func replaceIfChanged(from, to string) error {
+	a, err := fileSum(from)
+	if err != nil {
+		return err
+	}
+	if b, err := fileSum(to); err == nil && a == b {
+		return nil
+	}
+	if err := os.Rename(from, to); err != nil {
+		return fmt.Errorf("putting a program in place: %w", err)
+	}
+	return nil
+}
+
+func fileSum(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("comparing programs: %w", err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("comparing programs: %w", err)
+	}
+	return string(h.Sum(nil)), nil
+}
+
+// linkCommands puts kubectl and tkn beside periplus, and periplus under the names it has as their plugin.
+func linkCommands(checkout string, programs map[string]string) error {
+	bin := BinDir(checkout)
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return fmt.Errorf("making the directory of programs: %w", err)
+	}
+	want := map[string]string{}
+	for name, target := range links {
+		want[name] = target
+	}
+	for _, name := range []string{"kubectl", "tkn"} {
+		if programs[name] != "" {
+			want[name] = programs[name]
+		}
+	}
+	for name, target := range want {
+		path := filepath.Join(bin, name)
+		if at, err := os.Readlink(path); err == nil && at == target {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("linking %s: %w", path, err)
+		}
+		if err := os.Symlink(target, path); err != nil {
+			return fmt.Errorf("linking %s: %w", path, err)
+		}
+	}
+	return nil
+}
