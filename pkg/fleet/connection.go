@@ -153,11 +153,16 @@ func (c *connection) Cut() {
 
 func (c *connection) Rest() { utilnet.CloseIdleConnectionsFor(c.http.Transport) }
 
-// plain turns an error of an HTTP call into words without the URL's query, which nobody needs.
+// plain turns an error of an HTTP call into words that stay the same from one attempt to the next, so that a status which carries them does
+// not change without news: without the URL's query and without our own port.
 func plain(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return fmt.Sprintf("%s %s: %v", strings.ToUpper(u.Op), pathOf(u.URL), u.Err)
+		return fmt.Sprintf("%s %s: %s", strings.ToUpper(u.Op), pathOf(u.URL), plain(u.Err))
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Addr != nil {
+		return fmt.Sprintf("%s %s %s: %v", op.Op, op.Net, op.Addr, op.Err)
 	}
 	return err.Error()
 }

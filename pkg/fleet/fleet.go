@@ -225,6 +225,10 @@ func (f *Fleet) info(obj *fleetv1alpha1.Member) Info {
 	if out.Reachability, version = m.state(); version != "" {
 		out.Version = version
 	}
+	if out.Reachability.Reason != ReasonNotContacted && m.isStale(obj) {
+		out.Reachability = notContacted
+		out.Reachability.Message = "the Member changed; not contacted yet by its new kubeconfig"
+	}
 	return out
 }
 

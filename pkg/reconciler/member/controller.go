@@ -1,0 +1,68 @@
+package member
+
+import (
+	"context"
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/injection"
+
+	client "github.com/periplus-dev/periplus/pkg/client/injection/client"
+	memberinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/member"
+	"github.com/periplus-dev/periplus/pkg/fleet"
+	fleetinjection "github.com/periplus-dev/periplus/pkg/fleet/injection"
+	"github.com/periplus-dev/periplus/pkg/loop"
+)
+
+// NewController returns the controller of Members over the process's injected Fleet.
+func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
+	return NewControllerFor(fleetinjection.Get(ctx))(ctx, cmw)
+}
+
+// NewControllerFor returns the constructor of the controller over a given Fleet.
+func NewControllerFor(f *fleet.Fleet) injection.ControllerConstructor {
+	return func(ctx context.Context, _ configmap.Watcher) *controller.Impl {
+		informer := memberinformer.Get(ctx)
+		r := &reconciler{
+			fleet:   f,
+			members: informer.Lister(),
+			client:  client.Get(ctx).FleetV1alpha1().Members(),
+		}
+		impl := loop.New(ctx, loop.Config{
+			Name:      "members",
+			List:      r.keys,
+			Reconcile: r.reconcile,
+		})
+		enqueue := func(name string) { impl.EnqueueKey(types.NamespacedName{Name: name}) }
+		_, err := informer.Informer().AddEventHandler(controller.HandleAll(func(obj any) {
+			key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
+			if err != nil {
+				return
+			}
+			// In every replica: each has its own connections.
+			f.MemberChanged(key)
+			enqueue(key)
+		}))
+		if err != nil {
+			panic(fmt.Errorf("watching Members: %w", err)) // the informer was stopped before it started: a mistake in main
+		}
+		context.AfterFunc(ctx, f.Subscribe(enqueue))
+		return impl
+	}
+}
+
+func (r *reconciler) keys() ([]types.NamespacedName, error) {
+	all, err := r.members.List(labels.Everything())
+	if err != nil {
+		return nil, err
+	}
+	out := make([]types.NamespacedName, 0, len(all))
+	for _, m := range all {
+		out = append(out, types.NamespacedName{Name: m.Name})
+	}
+	return out, nil
+}
