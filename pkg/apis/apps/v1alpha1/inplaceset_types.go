@@ -54,7 +54,6 @@ type InPlaceSet struct {
 
 // InPlaceSetSpec is the wish.
 // +kubebuilder:validation:XValidation:rule="self.selector == oldSelf.selector",message="spec.selector: cannot be changed; make a new InPlaceSet"
-// +kubebuilder:validation:XValidation:rule="!has(self.selector.matchLabels) || (has(self.template.metadata) && has(self.template.metadata.labels) && self.selector.matchLabels.all(k, k in self.template.metadata.labels && self.template.metadata.labels[k] == self.selector.matchLabels[k]))",message="spec.template.metadata.labels: must carry every label of spec.selector.matchLabels"
 type InPlaceSetSpec struct {
 	// Replicas is how many pods to keep. 0 to 10000; 1 where empty.
 	// +optional

@@ -56,8 +56,8 @@ type RootRef struct {
 	// +kubebuilder:validation:Enum=PipelineRun;CustomRun
 	Kind string `json:"kind"`
 	// +kubebuilder:validation:MaxLength=253
-	Name string `json:"name"`
-	UID types.UID `json:"uid"`
+	Name string    `json:"name"`
+	UID  types.UID `json:"uid"`
 }
 
 // ReleaseStatus is what the release touched, moved and judged.
@@ -83,6 +83,10 @@ type ReleaseStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=200
 	Moves []Move `json:"moves,omitempty"`
+	// Verdicts of guards as they stood when a stage ended, newest last; the oldest are dropped beyond 500.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	Verdicts []RecordedVerdict `json:"verdicts,omitempty"`
 	// Released is true once every lock was let go of and partitions are at rest.
 	Released bool `json:"released,omitempty"`
 }
@@ -127,6 +131,22 @@ type Move struct {
 	// +kubebuilder:validation:MaxLength=253
 	What string      `json:"what"`
 	Time metav1.Time `json:"time"`
+}
+
+// RecordedVerdict is how a guard was last judged by a stage.
+type RecordedVerdict struct {
+	// Run that judged, and the guard's name.
+	// +kubebuilder:validation:MaxLength=253
+	Run string `json:"run"`
+	// +kubebuilder:validation:MaxLength=253
+	Guard string `json:"guard"`
+	// +kubebuilder:validation:MaxLength=253
+	Member string `json:"member,omitempty"`
+	// +kubebuilder:validation:MaxLength=32
+	Verdict Verdict `json:"verdict"`
+	// +kubebuilder:validation:MaxLength=512
+	Value string      `json:"value,omitempty"`
+	Time  metav1.Time `json:"time"`
 }
 
 // Lock is what the lock annotation on a workload says: who moves it, and how it was before, so that a lost hub can be recovered from the members.

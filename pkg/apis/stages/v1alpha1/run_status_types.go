@@ -23,8 +23,26 @@ type RunStatus struct {
 	Guards []GuardStatus `json:"guards,omitempty"`
 	// Question that is open, or was answered last.
 	Question *Question `json:"question,omitempty"`
+	// Ending is how the run is about to end: what it moves is being held back first.
+	Ending *Ending `json:"ending,omitempty"`
+	// Outcome is the condition that the run ended with, to restore it should anybody reset it.
+	Outcome *Outcome `json:"outcome,omitempty"`
 	// State of the stage's own.
 	State *runtime.RawExtension `json:"state,omitempty"`
+}
+
+// Ending is a decision to end a run that was made and is being carried out.
+type Ending struct {
+	Outcome `json:",inline"`
+	// Since when; after a minute the run ends though something could not be held back.
+	Since metav1.Time `json:"since"`
+}
+
+// Outcome of a run that ended.
+type Outcome struct {
+	Succeeded bool   `json:"succeeded"`
+	Reason    string `json:"reason"`
+	Message   string `json:"message,omitempty"`
 }
 
 // Admitted is a stage as it was admitted.

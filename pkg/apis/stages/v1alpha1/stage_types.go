@@ -196,7 +196,8 @@ type ClusterHopSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	Target string `json:"target"`
 
-	// From are the members left behind, by name. All of the target's pods there must be available, on the release's revision, during the whole silent period.
+	// From are the members left behind, by name. During the whole silent period all of the target's pods there must be available and its
+	// template must be the one that the release left.
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=300

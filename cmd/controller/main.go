@@ -1,0 +1,90 @@
+// Command controller is the hub's binary: the stage controllers, the record of releases and the members.
+package main
+
+import (
+	"context"
+	"sync"
+
+	tektonclient "github.com/tektoncd/pipeline/pkg/client/injection/client"
+	pipelineruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1/pipelinerun"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/injection"
+	"knative.dev/pkg/logging"
+
+	"github.com/periplus-dev/periplus/pkg/boot"
+	periplusclient "github.com/periplus-dev/periplus/pkg/client/injection/client"
+	memberinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/member"
+	approvalinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/approval"
+	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
+	"github.com/periplus-dev/periplus/pkg/fleet"
+	memberreconciler "github.com/periplus-dev/periplus/pkg/reconciler/member"
+	releasereconciler "github.com/periplus-dev/periplus/pkg/reconciler/release"
+	"github.com/periplus-dev/periplus/pkg/release"
+	"github.com/periplus-dev/periplus/pkg/stage"
+	"github.com/periplus-dev/periplus/pkg/workload"
+	"github.com/periplus-dev/periplus/tasks/canary"
+	"github.com/periplus-dev/periplus/tasks/clusterhop"
+	"github.com/periplus-dev/periplus/tasks/confirm"
+	"github.com/periplus-dev/periplus/tasks/partitionbump"
+)
+
+func main() {
+	hub := &hub{}
+	ctors := []injection.ControllerConstructor{
+		func(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
+			return memberreconciler.NewControllerFor(hub.fleetOf(ctx))(ctx, cmw)
+		},
+		releasereconciler.NewController(hub.frameOf),
+	}
+	for _, task := range []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}} {
+		ctors = append(ctors, stage.NewController(hub.frameOf, task))
+	}
+	boot.Run("periplus-controller", ctors...)
+}
+
+// hub makes once what all controllers share, when the first of them asks for it.
+type hub struct {
+	once  sync.Once
+	fleet *fleet.Fleet
+	frame *stage.Frame
+}
+
+func (h *hub) fleetOf(ctx context.Context) *fleet.Fleet {
+	h.make(ctx)
+	return h.fleet
+}
+
+func (h *hub) frameOf(ctx context.Context) *stage.Frame {
+	h.make(ctx)
+	return h.frame
+}
+
+func (h *hub) make(ctx context.Context) {
+	h.once.Do(func() {
+		logger := logging.FromContext(ctx)
+		kube, client := kubeclient.Get(ctx), periplusclient.Get(ctx)
+		system, err := kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+		if err != nil {
+			logger.Fatalw("Cannot tell this hub from others: reading namespace kube-system", "error", err)
+		}
+		h.fleet = fleet.New(fleet.Options{Members: memberinformer.Get(ctx).Lister(), Hub: kube})
+		go func() {
+			<-ctx.Done()
+			h.fleet.Stop()
+		}()
+		h.frame, err = stage.NewFrame(stage.Frame{
+			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
+			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
+			Fleet: h.fleet, Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
+			Records: &release.Records{Client: client, Clock: clock.RealClock{}},
+			Locks:   &release.Locks{Hub: string(system.UID), Client: client},
+		})
+		if err != nil {
+			logger.Fatalw("Cannot make the frame of the stages", "error", err)
+		}
+	})
+}

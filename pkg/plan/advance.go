@@ -1,0 +1,52 @@
+package plan
+
+import (
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// UnitState is what is seen of a unit when its partition is moved.
+type UnitState struct {
+	Replicas  int32
+	Partition *intstr.IntOrString
+	// Updated pods carry the new revision or are on their way to it; UpdatedAvailable of them run it and are available.
+	Updated          int32
+	UpdatedAvailable int32
+	// OldUnavailable are pods on another revision that are not available.
+	OldUnavailable int32
+}
+
+// Allowed is how many pods the partition lets be on the new revision.
+func (s UnitState) Allowed() int32 {
+	p, err := Partition(s.Partition, s.Replicas)
+	if err != nil {
+		return 0 // a partition that cannot be read lets nothing move.
+	}
+	return s.Replicas - p
+}
+
+// Advance returns how many pods a unit may have on the new revision now, on the way to want, and whether that is more than its partition
+// allows already. limit is how many pods of the unit may be unavailable; negative means no limit of the stage's own. A partition is never
+// raised here. Pods that the partition already lets go, and that are not available again, count against the limit; old pods that are unavailable
+// anyway are taken first and cost nothing.
+func Advance(s UnitState, want, limit int32) (next int32, move bool) {
+	allowed := s.Allowed()
+	if allowed >= want {
+		return allowed, false
+	}
+	if limit < 0 {
+		return want, true
+	}
+	started := max(s.Updated, 0)
+	toStart := max(allowed-started, 0)
+	broken := max(s.OldUnavailable-toStart, 0)
+	underway := max(started-s.UpdatedAvailable, 0) + toStart
+	next = min(want, allowed+broken+max(limit-underway-broken, 0))
+	return next, next > allowed
+}
+
+// Halt returns how many pods a unit keeps on the new revision when a stage stops: those that are on it or on their way, so that no further
+// pod starts; and whether its partition has to be raised for that.
+func Halt(s UnitState) (keep int32, move bool) {
+	keep = min(max(s.Updated, 0), s.Replicas)
+	return keep, s.Allowed() > keep
+}

@@ -1,0 +1,224 @@
+package release
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	tektonclient "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	pipelinev1listers "github.com/tektoncd/pipeline/pkg/client/listers/pipeline/v1"
+	pipelinev1beta1listers "github.com/tektoncd/pipeline/pkg/client/listers/pipeline/v1beta1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
+	"knative.dev/pkg/apis"
+	"knative.dev/pkg/controller"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	stageslisters "github.com/periplus-dev/periplus/pkg/client/listers/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/fleet"
+	"github.com/periplus-dev/periplus/pkg/plan"
+	record "github.com/periplus-dev/periplus/pkg/release"
+	"github.com/periplus-dev/periplus/pkg/stage"
+	"github.com/periplus-dev/periplus/pkg/workload"
+)
+
+// unreachableRecheck is how often a member that does not answer is tried again, should no event say that it is back.
+const unreachableRecheck = 30 * time.Second
+
+// closer closes the records of releases whose run is over.
+type closer struct {
+	releases     stageslisters.ReleaseLister
+	pipelineRuns pipelinev1listers.PipelineRunLister
+	customRuns   pipelinev1beta1listers.CustomRunLister
+	tekton       tektonclient.Interface
+	fleet        *fleet.Fleet
+	kinds        workload.Kinds
+	records      *record.Records
+	locks        *record.Locks
+	clock        clock.PassiveClock
+	enqueue      func(types.NamespacedName)
+}
+
+// ending is how a root run ended.
+type ending struct {
+	succeeded bool
+	message   string
+}
+
+func (c *closer) reconcile(ctx context.Context, key types.NamespacedName) error {
+	rel, err := c.releases.Releases(key.Namespace).Get(key.Name)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading release %s: %w", key, err)
+	}
+	if rel.Status.Released {
+		c.fleet.Close(rel.UID)
+		return nil
+	}
+	if !record.Over(rel) {
+		end, err := c.ended(ctx, rel)
+		if err != nil || end == nil {
+			return err
+		}
+		if rel, err = c.conclude(ctx, rel, *end); err != nil {
+			return retrySoon(err)
+		}
+	}
+	return c.letGo(ctx, rel)
+}
+
+// ended says how the root run ended, nil while it is not over or while a stage of it still holds back what it moved.
+func (c *closer) ended(ctx context.Context, rel *v1alpha1.Release) (*ending, error) {
+	end, err := c.rootEnding(ctx, rel)
+	if err != nil || end == nil {
+		return nil, err
+	}
+	all, err := c.customRuns.CustomRuns(rel.Namespace).List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("listing the stages of release %s/%s: %w", rel.Namespace, rel.Name, err)
+	}
+	for _, cr := range all {
+		owned := slices.ContainsFunc(cr.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == rel.Spec.Root.UID })
+		if owned && cr.Status.CompletionTime == nil && cr.Status.StartTime != nil && hasFinalizer(cr.Finalizers) {
+			return nil, nil
+		}
+	}
+	return end, nil
+}
+
+// rootEnding asks the API server itself before it takes a run for deleted: the cache may not have it yet.
+func (c *closer) rootEnding(ctx context.Context, rel *v1alpha1.Release) (*ending, error) {
+	root := rel.Spec.Root
+	var cond *apis.Condition
+	switch root.Kind {
+	case "PipelineRun":
+		pr, err := c.pipelineRuns.PipelineRuns(rel.Namespace).Get(root.Name)
+		if apierrors.IsNotFound(err) {
+			pr, err = c.tekton.TektonV1().PipelineRuns(rel.Namespace).Get(ctx, root.Name, metav1.GetOptions{})
+		}
+		if apierrors.IsNotFound(err) || (err == nil && pr.UID != root.UID) {
+			return &ending{message: "its PipelineRun was deleted"}, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading PipelineRun %s/%s: %w", rel.Namespace, root.Name, err)
+		}
+		cond = pr.Status.GetCondition(apis.ConditionSucceeded)
+	default:
+		cr, err := c.customRuns.CustomRuns(rel.Namespace).Get(root.Name)
+		if apierrors.IsNotFound(err) {
+			cr, err = c.tekton.TektonV1beta1().CustomRuns(rel.Namespace).Get(ctx, root.Name, metav1.GetOptions{})
+		}
+		if apierrors.IsNotFound(err) || (err == nil && cr.UID != root.UID) {
+			return &ending{message: "its CustomRun was deleted"}, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading CustomRun %s/%s: %w", rel.Namespace, root.Name, err)
+		}
+		cond = cr.Status.GetCondition(apis.ConditionSucceeded)
+	}
+	switch {
+	case cond == nil || cond.Status == corev1.ConditionUnknown:
+		return nil, nil
+	case cond.Status == corev1.ConditionTrue:
+		return &ending{succeeded: true, message: cond.Message}, nil
+	}
+	return &ending{message: cond.Reason + ": " + cond.Message}, nil
+}
+
+func hasFinalizer(finalizers []string) bool {
+	return slices.ContainsFunc(finalizers, func(f string) bool { return f == stage.FinalizerName })
+}
+
+func (c *closer) conclude(ctx context.Context, rel *v1alpha1.Release, end ending) (*v1alpha1.Release, error) {
+	return c.records.Update(ctx, rel.Namespace, rel.Name, func(st *v1alpha1.ReleaseStatus) bool {
+		if st.Phase == v1alpha1.ReleaseSucceeded || st.Phase == v1alpha1.ReleaseFailed {
+			return false
+		}
+		st.Phase = v1alpha1.ReleaseFailed
+		if end.succeeded {
+			st.Phase = v1alpha1.ReleaseSucceeded
+		}
+		st.Message = end.message
+		if len(st.Message) > 1000 {
+			st.Message = st.Message[:1000]
+		}
+		at := metav1.NewTime(c.clock.Now())
+		st.CompletionTime = &at
+		return true
+	})
+}
+
+// letGo puts every touched workload to rest and takes the lock off, in one write each. A member that does not answer keeps no other waiting.
+func (c *closer) letGo(ctx context.Context, rel *v1alpha1.Release) error {
+	key := types.NamespacedName{Namespace: rel.Namespace, Name: rel.Name}
+	var later, failures []error
+	for i := range rel.Status.Touched {
+		err := c.rest(ctx, rel, &rel.Status.Touched[i], func() { c.enqueue(key) })
+		var gone *fleet.UnreachableError
+		switch {
+		case err == nil:
+		case errors.As(err, &gone), errors.Is(err, fleet.ErrBusy):
+			later = append(later, err)
+		default:
+			failures = append(failures, err)
+		}
+	}
+	if len(failures) > 0 {
+		return retrySoon(errors.Join(failures...))
+	}
+	if len(later) > 0 {
+		return controller.NewRequeueAfter(unreachableRecheck)
+	}
+	if _, err := c.records.Update(ctx, rel.Namespace, rel.Name, func(st *v1alpha1.ReleaseStatus) bool {
+		changed := !st.Released
+		st.Released = true
+		return changed
+	}); err != nil {
+		return retrySoon(err)
+	}
+	c.fleet.Close(rel.UID)
+	return nil
+}
+
+// rest puts one workload's partition back to rest, all pods held, where the release's lock is still on it.
+func (c *closer) rest(ctx context.Context, rel *v1alpha1.Release, t *v1alpha1.Touched, wake func()) error {
+	kind, ok := c.kinds[t.Kind]
+	if !ok {
+		return fmt.Errorf("release %s/%s touched a %s, which no adapter moves", rel.Namespace, rel.Name, t.Kind)
+	}
+	s, err := c.fleet.Open(rel.UID, t.Member, wake)
+	if errors.Is(err, fleet.ErrUnknownMember) {
+		return nil // the member left the fleet, and its workloads with it.
+	}
+	if err != nil {
+		return fmt.Errorf("letting go of %s in member %s: %w", t.Workload, t.Member, err)
+	}
+	u, err := kind.Get(ctx, s, t.Member, rel.Namespace, t.Workload)
+	if errors.Is(err, workload.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if u.UID != t.UID || !c.locks.Mine(rel, u.Lock) {
+		return nil
+	}
+	return kind.Write(ctx, s, u, workload.Write{What: "letting go of the lock and holding pods back", Partition: ptr.To(plan.Held()), Unlock: true})
+}
+
+// retrySoon keeps a conflict, which passes by itself, from being logged as a failure.
+func retrySoon(err error) error {
+	if apierrors.IsConflict(err) {
+		return controller.NewRequeueAfter(100 * time.Millisecond)
+	}
+	return err
+}

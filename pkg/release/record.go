@@ -1,0 +1,164 @@
+package release
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
+)
+
+// Limits of lists in a Release: the oldest entries are dropped beyond them.
+const (
+	maxMoves    = 200
+	maxVerdicts = 500
+)
+
+// Records are the Releases on the hub. It reads from the API server itself, not from a cache, because what it reads decides what is recorded.
+type Records struct {
+	Client versioned.Interface
+	Clock  clock.PassiveClock
+}
+
+// Name of a root run's Release: the run's name, cut, and the start of its UID, so that a run of the same name made later has its own.
+func Name(root v1alpha1.RootRef) string {
+	const most = 253 - 9
+	name := root.Name
+	if len(name) > most {
+		name = name[:most]
+	}
+	return fmt.Sprintf("%s-%.8s", name, string(root.UID))
+}
+
+// Open returns the Release of a root run and makes it where there is none.
+func (r *Records) Open(ctx context.Context, namespace string, root v1alpha1.RootRef, initiator string) (*v1alpha1.Release, error) {
+	name := Name(root)
+	api := r.Client.StagesV1alpha1().Releases(namespace)
+	rel, err := api.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		rel, err = api.Create(ctx, &v1alpha1.Release{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{
+				v1alpha1.LabelRootName: cut(root.Name, 63), v1alpha1.LabelRootUID: string(root.UID),
+			}},
+			Spec: v1alpha1.ReleaseSpec{Root: root, Initiator: initiator},
+		}, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			rel, err = api.Get(ctx, name, metav1.GetOptions{})
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the record of release %s/%s: %w", namespace, name, err)
+	}
+	if rel.Spec.Root.UID != root.UID {
+		return nil, fmt.Errorf("the record %s/%s belongs to another run (UID %s): delete it if that run is over", namespace, name, rel.Spec.Root.UID)
+	}
+	return rel, nil
+}
+
+// See returns the Release of a root run, or nil where there is none.
+func (r *Records) See(ctx context.Context, namespace string, root v1alpha1.RootRef) (*v1alpha1.Release, error) {
+	rel, err := r.Client.StagesV1alpha1().Releases(namespace).Get(ctx, Name(root), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) || (err == nil && rel.Spec.Root.UID != root.UID) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the record of release %s/%s: %w", namespace, Name(root), err)
+	}
+	return rel, nil
+}
+
+// Update changes the status of a Release by one write against what the API server has now. change says whether there is anything to write.
+func (r *Records) Update(ctx context.Context, namespace, name string, change func(*v1alpha1.ReleaseStatus) bool) (*v1alpha1.Release, error) {
+	api := r.Client.StagesV1alpha1().Releases(namespace)
+	rel, err := api.Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("reading the record of release %s/%s: %w", namespace, name, err)
+	}
+	if !change(&rel.Status) {
+		return rel, nil
+	}
+	if rel.Status.Phase == "" {
+		rel.Status.Phase = v1alpha1.ReleaseRunning
+	}
+	out, err := api.UpdateStatus(ctx, rel, metav1.UpdateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("writing the record of release %s/%s: %w", namespace, name, err)
+	}
+	return out, nil
+}
+
+// Find returns the entry of a workload that was touched, or nil.
+func Find(st *v1alpha1.ReleaseStatus, member, kind, workload string) *v1alpha1.Touched {
+	for i := range st.Touched {
+		t := &st.Touched[i]
+		if t.Member == member && t.Kind == kind && t.Workload == workload {
+			return t
+		}
+	}
+	return nil
+}
+
+// Touch adds the entries that are not there yet.
+func Touch(st *v1alpha1.ReleaseStatus, entries []v1alpha1.Touched) bool {
+	changed := false
+	for _, e := range entries {
+		if Find(st, e.Member, e.Kind, e.Workload) == nil {
+			st.Touched = append(st.Touched, e)
+			changed = true
+		}
+	}
+	return changed
+}
+
+// SetRevision notes the revision that the release brings to a workload. It says whether that is new.
+func SetRevision(st *v1alpha1.ReleaseStatus, member, kind, workload, revision string) bool {
+	t := Find(st, member, kind, workload)
+	if t == nil || t.Revision != "" {
+		return false
+	}
+	t.Revision = revision
+	return true
+}
+
+// AddMoves adds moves that are not there yet: a replay of a step adds nothing.
+func AddMoves(st *v1alpha1.ReleaseStatus, moves ...v1alpha1.Move) bool {
+	changed := false
+	for _, m := range moves {
+		if slices.ContainsFunc(st.Moves, func(o v1alpha1.Move) bool {
+			return o.Member == m.Member && o.Workload == m.Workload && o.Run == m.Run && o.What == m.What
+		}) {
+			continue
+		}
+		st.Moves = append(st.Moves, m)
+		changed = true
+	}
+	if over := len(st.Moves) - maxMoves; over > 0 {
+		st.Moves = slices.Delete(st.Moves, 0, over)
+	}
+	return changed
+}
+
+// AddVerdicts adds verdicts of a run in place of those that the run had recorded before.
+func AddVerdicts(st *v1alpha1.ReleaseStatus, run string, verdicts []v1alpha1.RecordedVerdict) bool {
+	if len(verdicts) == 0 {
+		return false
+	}
+	st.Verdicts = slices.DeleteFunc(st.Verdicts, func(v v1alpha1.RecordedVerdict) bool { return v.Run == run })
+	st.Verdicts = append(st.Verdicts, verdicts...)
+	if over := len(st.Verdicts) - maxVerdicts; over > 0 {
+		st.Verdicts = slices.Delete(st.Verdicts, 0, over)
+	}
+	return true
+}
+
+func cut(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}

@@ -1,0 +1,332 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/fleet"
+	"github.com/periplus-dev/periplus/pkg/plan"
+	"github.com/periplus-dev/periplus/pkg/workload"
+)
+
+// Mover carries a change through a list of steps, each a number of updated pods by unit. Canary, partition bump and their like differ in
+// the list alone.
+type Mover struct {
+	Rollout *v1alpha1.Rollout
+	// Check says what is wrong with the stage in the units there are; it is asked once, before anything is touched.
+	Check func(units []plan.Unit, p *field.Path) field.ErrorList
+	// Steps to take, planned anew each time over the units as they are.
+	Steps func(units []plan.Unit) []plan.Step
+	// Bake is how long a step must stay settled.
+	Bake time.Duration
+	// Results of a stage that is done.
+	Results func(units []workload.Unit) map[string]string
+}
+
+// moverState is what a mover needs to go on after a crash, beside what it observes.
+type moverState struct {
+	// Checked once Check has passed, Cleared once the Before guards have.
+	Checked bool `json:"checked,omitempty"`
+	Cleared bool `json:"cleared,omitempty"`
+	// Step that is worked on, from 0, and when its move was made.
+	Step  int          `json:"step"`
+	Moved *metav1.Time `json:"moved,omitempty"`
+	// Best is the greatest number of available updated pods seen, BestAt when it was reached.
+	Best   int32        `json:"best,omitempty"`
+	BestAt *metav1.Time `json:"bestAt,omitempty"`
+}
+
+// moving is one pass of a mover.
+type moving struct {
+	*Mover
+	run   *Run
+	state moverState
+	world *World
+	steps []plan.Step
+}
+
+// Step makes one pass: a chain of checks and moves, the first that has something to say ends it.
+func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
+	p := &moving{Mover: m, run: run}
+	if err := run.LoadState(&p.state); err != nil {
+		return Outcome{}, err
+	}
+	var err error
+	if p.world, err = run.Observe(run.Admitted.Members); err != nil {
+		return Outcome{}, err
+	}
+	p.steps = m.Steps(planUnits(p.world.Units))
+	run.Progress(p.world, run.Admitted.Members, p.want)
+	defer func() { p.describeStep() }()
+
+	for _, link := range []func(context.Context) (*Outcome, error){
+		p.seeAllMembers, // before anything is touched every member must be seen and fit
+		p.lock,          // one release on a workload
+		p.touch,         // the record, before the first move
+		p.clear,         // Before guards
+		p.change,        // the new template, held back on every pod
+		p.revision,      // which revision the release brings, and that it still is the one
+		p.healthy,       // a pod that will not get up
+		p.during,        // During guards
+		p.advance,       // partitions, under the limit
+		p.settle,        // pods available, for as long as they must bake
+		p.after,         // After guards
+	} {
+		out, err := link(ctx)
+		if serr := run.SaveState(p.state); serr != nil {
+			return Outcome{}, serr
+		}
+		if err != nil {
+			return p.trouble(err)
+		}
+		if out != nil {
+			return p.timed(*out), nil
+		}
+	}
+	return Done(p.summary(), m.Results(p.world.Units)), nil
+}
+
+func planUnits(units []workload.Unit) []plan.Unit {
+	out := make([]plan.Unit, 0, len(units))
+	for i := range units {
+		out = append(out, units[i].PlanUnit())
+	}
+	return out
+}
+
+// trouble turns errors that pass by themselves into a wait: a conflict means that the cache is behind, and the event that mends it wakes us.
+func (p *moving) trouble(err error) (Outcome, error) {
+	var gone *fleet.UnreachableError
+	switch {
+	case apierrors.IsConflict(err):
+		return Wait(ReasonPreparing, "seeing what changed meanwhile").WakeAt(p.run.Now.Add(time.Second)), nil
+	case errors.Is(err, fleet.ErrBusy):
+		return Wait(ReasonConnecting, err.Error()).WakeAt(p.run.Now.Add(time.Second)), nil
+	case errors.As(err, &gone):
+		return p.timed(Wait(ReasonUnreachable, err.Error())), nil
+	}
+	return Outcome{}, err
+}
+
+// timed adds the progress deadline to a wait for pods or members, and fails the stage when it has passed.
+func (p *moving) timed(o Outcome) Outcome {
+	if o.phase != waiting {
+		return o
+	}
+	switch o.Reason {
+	case ReasonUpdatingPods, ReasonConnecting, ReasonUnreachable, ReasonPreparing:
+	default:
+		p.state.BestAt = nil
+		_ = p.run.SaveState(p.state)
+		return o
+	}
+	available := int32(0)
+	for i := range p.world.Units {
+		available += p.world.Units[i].Count().UpdatedAvailable
+	}
+	if p.state.BestAt == nil || available > p.state.Best {
+		at := p.run.Stamp()
+		p.state.Best, p.state.BestAt = available, &at
+		_ = p.run.SaveState(p.state)
+	}
+	limit := p.state.BestAt.Add(p.Rollout.ProgressDeadline.Duration)
+	if p.run.Now.Before(limit) {
+		return o.LimitedBy(limit)
+	}
+	reason := ReasonNoProgress
+	if o.Reason == ReasonUnreachable {
+		reason = ReasonUnreachable
+	}
+	return Fail(reason, fmt.Sprintf("no progress for %s (progressDeadline): %s", p.Rollout.ProgressDeadline.Duration, o.Message))
+}
+
+// seeAllMembers waits until every member is seen, then checks the stage against what is there. Nothing was touched yet. Once it has passed, a
+// member that goes away stops its own part only.
+func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
+	if p.state.Checked {
+		return nil, nil
+	}
+	var gone []string
+	var errs field.ErrorList
+	reason := ""
+	path := field.NewPath("spec")
+	for _, m := range p.world.Missing {
+		if m.NotFound {
+			errs = append(errs, field.Invalid(path.Child("target"), p.Rollout.Target, m.Message))
+			continue
+		}
+		gone = append(gone, m.Message)
+		if reason == "" || m.Reason == ReasonUnreachable {
+			reason = m.Reason
+		}
+	}
+	for i := range p.world.Units {
+		u := &p.world.Units[i]
+		if u.Deleting {
+			errs = append(errs, field.Invalid(path.Child("target"), p.Rollout.Target, fmt.Sprintf("%s %s in member %s is being deleted", u.Kind, u.Workload, u.Member)))
+		}
+		_, more := workload.Apply(u.Template, p.Rollout.Change, u.Member, path.Child("change"))
+		errs = append(errs, more...)
+	}
+	errs = append(errs, p.perMember(path)...)
+	if len(gone) == 0 || len(p.world.Units) > 0 {
+		errs = append(errs, p.Check(planUnits(p.world.Units), path)...)
+	}
+	if len(errs) > 0 {
+		out := Fail(ReasonInvalid, mistakes(unique(errs)).Error())
+		return &out, nil
+	}
+	if len(gone) > 0 {
+		out := Wait(reason, strings.Join(gone, "; "))
+		return &out, nil
+	}
+	p.state.Checked = true
+	return nil, nil
+}
+
+// perMember refuses values for members that the stage does not act in.
+func (p *moving) perMember(path *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	if p.Rollout.Change == nil {
+		return nil
+	}
+	for m := range p.Rollout.Change.PerMember {
+		found := false
+		for _, have := range p.run.Admitted.Members {
+			found = found || have == m
+		}
+		if !found {
+			errs = append(errs, field.NotFound(path.Child("change", "perMember"), m))
+		}
+	}
+	return errs
+}
+
+func unique(errs field.ErrorList) field.ErrorList {
+	seen := map[string]bool{}
+	var out field.ErrorList
+	for _, e := range errs {
+		if !seen[e.Error()] {
+			seen[e.Error()] = true
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// clear judges the Before guards once, before the first move of this stage.
+func (p *moving) clear(context.Context) (*Outcome, error) {
+	if p.state.Cleared {
+		return nil, nil
+	}
+	sum, wake := p.run.Judge(v1alpha1.Before, Judging{World: p.world, Members: p.run.Admitted.Members, Want: p.want})
+	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil {
+		return out, nil
+	}
+	p.state.Cleared = true
+	return nil, nil
+}
+
+// healthy fails the stage when a pod on the new revision will not get up by waiting.
+func (p *moving) healthy(context.Context) (*Outcome, error) {
+	for i := range p.world.Units {
+		u := &p.world.Units[i]
+		if f := u.Failing(); f != nil {
+			out := Fail(ReasonPodsFailed, u.Ref()+": "+troubleOf(f))
+			return &out, nil
+		}
+		if u.Stalled != "" {
+			out := Fail(ReasonStalled, fmt.Sprintf("%s: %s %s: %s", u.Ref(), u.Kind, u.Workload, u.Stalled))
+			return &out, nil
+		}
+	}
+	return nil, nil
+}
+
+// during judges the During guards from the first move of this stage on.
+func (p *moving) during(context.Context) (*Outcome, error) {
+	if p.state.Moved == nil {
+		return nil, nil
+	}
+	sum, wake := p.run.Judge(v1alpha1.During, p.judging())
+	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && (sum.Failed || sum.Holding) {
+		return out, nil
+	}
+	p.wake(wake)
+	return nil, nil
+}
+
+func (p *moving) judging() Judging {
+	j := Judging{World: p.world, Members: p.run.Admitted.Members, Step: p.state.Step + 1, Want: p.want}
+	if p.state.Moved != nil {
+		j.Moved = p.state.Moved.Time
+	}
+	return j
+}
+
+// wake asks for a pass at a time, whatever the outcome of this one.
+func (p *moving) wake(at time.Time) { p.run.wakeAt = earlier(p.run.wakeAt, at) }
+
+// after judges the After guards of the step; when they pass the next step begins.
+func (p *moving) after(context.Context) (*Outcome, error) {
+	sum, wake := p.run.Judge(v1alpha1.After, p.judging())
+	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil {
+		return out, nil
+	}
+	if p.state.Step+1 >= len(p.steps) {
+		return nil, nil
+	}
+	p.state.Step++
+	p.state.Moved, p.state.BestAt, p.state.Best = nil, nil, 0
+	if p.run.Status.Step != nil {
+		p.run.Status.Step.SettledSince = nil
+	}
+	out := Wait(ReasonUpdatingPods, "next: "+p.steps[p.state.Step].What).WakeAt(p.run.Now)
+	return &out, nil
+}
+
+// want is how many pods of a unit the step that is worked on wants updated.
+func (p *moving) want(u *workload.Unit) int32 {
+	if p.state.Step >= len(p.steps) {
+		return 0
+	}
+	// What earlier steps brought about stays wanted.
+	most := int32(0)
+	for _, s := range p.steps[:p.state.Step+1] {
+		for _, w := range s.Wants {
+			if w.Member == u.Member && w.Unit == u.Name {
+				most = max(most, w.Updated)
+			}
+		}
+	}
+	return most
+}
+
+func (p *moving) describeStep() {
+	if p.state.Step >= len(p.steps) {
+		return
+	}
+	since := (*metav1.Time)(nil)
+	if p.run.Status.Step != nil {
+		since = p.run.Status.Step.SettledSince
+	}
+	p.run.Status.Step = &v1alpha1.StepStatus{Index: p.state.Step + 1, Total: len(p.steps), What: p.steps[p.state.Step].What, SettledSince: since}
+}
+
+func (p *moving) summary() string {
+	parts := make([]string, 0, len(p.world.Units))
+	for i := range p.world.Units {
+		u := &p.world.Units[i]
+		parts = append(parts, fmt.Sprintf("%s %d/%d updated", u.Ref(), u.Count().Updated, u.Replicas))
+	}
+	return cutTo(strings.Join(parts, ", "), 900)
+}

@@ -1,0 +1,105 @@
+package stage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// Asked is a question with the answers that count.
+type Asked struct{ *v1alpha1.Question }
+
+// Ask puts a question in the run's status, under an ID of this attempt, and counts the answers there are. An answer that once counted is kept
+// in the status, so that nothing that is done to the Approval afterwards changes it.
+func (r *Run) Ask(q v1alpha1.Question) Asked {
+	q.ID = r.Task
+	if r.Status.Attempt > 1 {
+		q.ID = fmt.Sprintf("%s-attempt-%d", r.Task, r.Status.Attempt)
+	}
+	q.Initiator = r.Initiator
+	if old := r.Status.Question; old != nil && old.ID == q.ID {
+		q.Answers = old.Answers
+	}
+	for _, a := range r.Approvals {
+		if slices.ContainsFunc(q.Answers, func(x v1alpha1.Answer) bool { return x.Approval == a.Name }) {
+			continue
+		}
+		if why := r.discount(&q, a); why != "" {
+			q.Ignored = append(q.Ignored, fmt.Sprintf("%s by %s: %s", a.Name, a.Spec.User, why))
+			continue
+		}
+		q.Answers = append(q.Answers, v1alpha1.Answer{
+			Approval: a.Name, User: a.Spec.User, Decision: a.Spec.Decision, Message: a.Spec.Message, Time: a.CreationTimestamp,
+		})
+	}
+	if len(q.Ignored) > 10 {
+		q.Ignored = q.Ignored[len(q.Ignored)-10:]
+	}
+	r.Status.Question = &q
+	return Asked{&q}
+}
+
+// discount says why an answer does not count; empty when it does.
+func (r *Run) discount(q *v1alpha1.Question, a *v1alpha1.Approval) string {
+	s := &a.Spec
+	switch {
+	case s.RunRef.UID != r.UID:
+		return "it answers another run of the same name"
+	case s.Question != q.ID:
+		return fmt.Sprintf("it answers question %q, asked is %q", s.Question, q.ID)
+	case s.User == "":
+		return "it does not say who answers"
+	case q.ForbidInitiator && r.Initiator == "":
+		return "it is not known who started the release"
+	case q.ForbidInitiator && s.User == r.Initiator:
+		return "who started the release may not answer"
+	case !MayAnswer(q.Approvers, s.User, s.Groups):
+		return "is not among the approvers"
+	case s.Decision == v1alpha1.Approve && slices.ContainsFunc(q.Answers, func(x v1alpha1.Answer) bool {
+		return x.User == s.User && x.Decision == v1alpha1.Approve
+	}):
+		return "has answered already"
+	}
+	return ""
+}
+
+// MayAnswer says whether a person is among the approvers. Anybody is where none are named.
+func MayAnswer(a v1alpha1.Approvers, user string, groups []string) bool {
+	if len(a.Users) == 0 && len(a.Groups) == 0 {
+		return true
+	}
+	return slices.Contains(a.Users, user) || slices.ContainsFunc(a.Groups, func(g string) bool { return slices.Contains(groups, g) })
+}
+
+// Tally splits the answers that count into yes and no.
+func (q Asked) Tally() (yes, no []v1alpha1.Answer) {
+	for _, a := range q.Answers {
+		if a.Decision == v1alpha1.Reject {
+			no = append(no, a)
+		} else {
+			yes = append(yes, a)
+		}
+	}
+	return yes, no
+}
+
+// Who may answer, in words.
+func (q Asked) Who() string {
+	var parts []string
+	if len(q.Approvers.Users) > 0 {
+		parts = append(parts, strings.Join(q.Approvers.Users, ", "))
+	}
+	if len(q.Approvers.Groups) > 0 {
+		parts = append(parts, "anybody of "+strings.Join(q.Approvers.Groups, ", "))
+	}
+	who := strings.Join(parts, " or ")
+	if who == "" {
+		who = "anybody who may create approvals"
+	}
+	if q.ForbidInitiator {
+		who += ", but not " + q.Initiator + " who started it"
+	}
+	return who
+}

@@ -1,0 +1,265 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	customrunreconciler "github.com/tektoncd/pipeline/pkg/client/injection/reconciler/pipeline/v1beta1/customrun"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
+	pkgreconciler "knative.dev/pkg/reconciler"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/guard"
+)
+
+// endingPatience is how long a run that ends may try to hold back what it moved.
+const endingPatience = time.Minute
+
+// Reconciler runs one kind of stage.
+type Reconciler struct {
+	*Frame
+	Task    Task
+	enqueue func(types.NamespacedName)
+}
+
+var (
+	_ customrunreconciler.Interface = (*Reconciler)(nil)
+	_ customrunreconciler.Finalizer = (*Reconciler)(nil)
+)
+
+// ReconcileKind implements knative's generated reconciler. The status is written here, against the version that was read, and not by the
+// generated code, which would lay a status decided on an old cache over a newer one.
+func (r *Reconciler) ReconcileKind(ctx context.Context, cr *v1beta1.CustomRun) pkgreconciler.Event {
+	if !Ours(cr, r.Task.Kind()) {
+		return nil
+	}
+	if r.behind(cr) {
+		return nil // the event of our own last write is still to come, and wakes us.
+	}
+	if cr.Status.CompletionTime != nil {
+		return r.keepEnded(ctx, cr)
+	}
+	began := r.Clock.Now()
+	defer func() { r.metrics.step(r.Task.Kind(), r.Clock.Since(began)) }()
+
+	before := cr.DeepCopy()
+	wake, err := r.pass(ctx, cr)
+	if err != nil {
+		return fmt.Errorf("%s %s/%s: %w", r.Task.Kind(), cr.Namespace, cr.Name, err)
+	}
+	later, err := r.writeStatus(ctx, before, cr)
+	if err != nil {
+		return err
+	}
+	return r.sleep(earlier(wake, later))
+}
+
+// sleep asks for another pass at a time.
+func (r *Reconciler) sleep(at time.Time) error {
+	if at.IsZero() {
+		return nil
+	}
+	return controller.NewRequeueAfter(max(at.Sub(r.Clock.Now()), 10*time.Millisecond))
+}
+
+// keepEnded restores the condition of a run that ended, should anybody have reset it, and forgets it.
+func (r *Reconciler) keepEnded(ctx context.Context, cr *v1beta1.CustomRun) error {
+	r.forget(ctx, cr.UID)
+	before := cr.DeepCopy()
+	st, err := statusOf(cr)
+	if err != nil || st.Outcome == nil {
+		return nil // ended by somebody else's hand, or before we kept outcomes: nothing to restore.
+	}
+	setOutcome(cr, cr.Status.CompletionTime.Time, *st.Outcome)
+	_, err = r.writeStatus(ctx, before, cr)
+	return err
+}
+
+// FinalizeKind holds back what a run that is deleted in the middle moves.
+func (r *Reconciler) FinalizeKind(ctx context.Context, cr *v1beta1.CustomRun) pkgreconciler.Event {
+	if !Ours(cr, r.Task.Kind()) {
+		return nil
+	}
+	if cr.Status.CompletionTime == nil && cr.DeletionTimestamp != nil && r.Clock.Since(cr.DeletionTimestamp.Time) < endingPatience {
+		run, err := r.load(ctx, cr)
+		if err == nil && run.Admitted != nil && run.Status.Release != "" {
+			if run.Release, err = r.Releases.Releases(cr.Namespace).Get(run.Status.Release); err == nil {
+				if _, err := run.halt(ctx); errors.Is(err, errNotSeenYet) {
+					return controller.NewRequeueAfter(time.Second)
+				} else if err != nil {
+					return err
+				}
+			}
+		}
+	}
+	r.forget(ctx, cr.UID)
+	r.written.drop(cr.UID)
+	return nil
+}
+
+// pass makes one pass over a run that is not over, and returns when to make the next though nothing happened.
+func (r *Reconciler) pass(ctx context.Context, cr *v1beta1.CustomRun) (time.Time, error) {
+	if cr.Status.StartTime == nil {
+		r.begin(cr)
+	}
+	run, err := r.load(ctx, cr)
+	if err != nil {
+		return time.Time{}, err
+	}
+	switch {
+	case run.Status.Ending != nil:
+		return r.end(ctx, cr, run)
+	case cr.IsCancelled():
+		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: v1beta1.CustomRunReasonCancelled.String(), Message: cancelMessage(cr)})
+	case !run.Deadline().IsZero() && !run.Now.Before(run.Deadline()):
+		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: v1beta1.CustomRunReasonTimedOut.String(), Message: timeoutMessage(run)})
+	case run.Admitted == nil:
+		return r.admit(ctx, cr, run)
+	}
+	out, err := r.Task.Step(ctx, run)
+	var bad *invalidError
+	if errors.As(err, &bad) {
+		out, err = Fail(ReasonInvalid, bad.Error()), nil
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	switch out.phase {
+	case waiting:
+		r.wait(ctx, cr, run, out)
+		return earlier(earlier(out.Wake, run.wakeAt), run.Deadline()), nil
+	case succeeded:
+		results := r.Task.Results()
+		for k, v := range out.Results {
+			results[k] = v
+		}
+		return r.finish(ctx, cr, run, v1alpha1.Outcome{Succeeded: true, Reason: out.Reason, Message: out.Message}, results)
+	}
+	if len(out.Results) > 0 {
+		setResults(cr, out.Results)
+	}
+	return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: out.Reason, Message: out.Message})
+}
+
+// begin starts the first attempt.
+func (r *Reconciler) begin(cr *v1beta1.CustomRun) {
+	now := metav1.NewTime(r.Clock.Now())
+	cr.Status.StartTime = &now
+	setRunning(cr, now.Time, ReasonStarted, "the stage is being admitted")
+}
+
+// admit fixes what the stage is, before anything moves; the next pass is woken by the write of it.
+func (r *Reconciler) admit(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (time.Time, error) {
+	a := admitter{task: r.Task, client: r.Periplus, fleet: r.Fleet}
+	admitted, err := a.admit(ctx, cr)
+	var bad *invalidError
+	if errors.As(err, &bad) {
+		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: ReasonInvalid, Message: bad.Error()})
+	}
+	if err != nil {
+		return time.Time{}, err
+	}
+	run.Status.Admitted = admitted
+	return time.Time{}, storeStatus(cr, run.Status)
+}
+
+// load reads a run's status back and gives the task what it needs.
+func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, error) {
+	key := types.NamespacedName{Namespace: cr.Namespace, Name: cr.Name}
+	run := &Run{
+		Namespace: cr.Namespace, Name: cr.Name, UID: cr.UID, Task: taskName(cr),
+		Now: r.Clock.Now(), Started: cr.Status.StartTime.Time, Timeout: cr.GetTimeout(),
+		frame: r.Frame, wake: func() { r.enqueue(key) },
+	}
+	st, err := statusOf(cr)
+	if err != nil {
+		// A status that cannot be read is not trusted: the attempt starts over, and finds in the record and the members how far it was.
+		logging.FromContext(ctx).Warnw("starting the attempt over: its status cannot be read", "error", err)
+		st = &v1alpha1.RunStatus{}
+	}
+	st.Attempt = len(cr.Status.RetriesStatus) + 1
+	run.Status, run.Admitted = st, st.Admitted
+	if err := r.rootOf(run, cr); err != nil {
+		return nil, err
+	}
+	if st.Release != "" {
+		// Read from the API server: what is recorded there decides what may move.
+		run.Release, err = r.Periplus.StagesV1alpha1().Releases(cr.Namespace).Get(ctx, st.Release, metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return nil, fmt.Errorf("reading release %s: %w", st.Release, err)
+		}
+		if err != nil || run.Release.Spec.Root.UID != run.Root.UID {
+			run.Release = nil
+		}
+	}
+	if st.Admitted == nil {
+		return run, nil
+	}
+	if run.Spec, err = decodeStrict(r.Task, st.Admitted.Spec.Raw); err != nil || st.Admitted.Kind != r.Task.Kind() {
+		run.Status.Admitted, run.Admitted = nil, nil // damaged: admitted anew.
+		return run, nil
+	}
+	if run.guards, err = r.compiled(guardKey{cr.UID, st.Attempt}, st.Admitted.Guards); err != nil {
+		run.Status.Admitted, run.Admitted = nil, nil
+		return run, nil
+	}
+	return run, r.loadApprovals(run)
+}
+
+func (r *Reconciler) compiled(key guardKey, guards []v1alpha1.Guard) (*guard.Set, error) {
+	if s := r.guards.get(key); s != nil {
+		return s, nil
+	}
+	s, errs := guard.CompileAll(guards, field.NewPath("spec", "guards"), guard.DefaultLimits())
+	if len(errs) > 0 {
+		return nil, errs.ToAggregate()
+	}
+	r.guards.put(key, s)
+	return s, nil
+}
+
+// wait notes what a run waits for.
+func (r *Reconciler) wait(ctx context.Context, cr *v1beta1.CustomRun, run *Run, out Outcome) {
+	w := &v1alpha1.Waiting{Reason: out.Reason, For: cutTo(out.Message, 1024), Since: run.Stamp(), Who: out.Who, Command: out.Command}
+	if old := run.Status.Waiting; old != nil && old.Reason == out.Reason {
+		w.Since = old.Since
+	}
+	limit := earlier(out.Until, run.Deadline())
+	message := w.For
+	if !limit.IsZero() {
+		t := metav1.NewTime(limit)
+		w.Until = &t
+		message += " (until " + limit.UTC().Format("15:04:05 MST") + ")"
+	}
+	if old := run.Status.Waiting; old == nil || old.Reason != out.Reason {
+		r.event(ctx, cr, "Normal", out.Reason, w.For)
+	}
+	run.Status.Waiting = w
+	setRunning(cr, run.Now, out.Reason, message)
+	if err := storeStatus(cr, run.Status); err != nil {
+		logging.FromContext(ctx).Errorw("keeping the run's status", "error", err)
+	}
+}
+
+func cancelMessage(cr *v1beta1.CustomRun) string {
+	if m := string(cr.Spec.StatusMessage); m != "" {
+		return m
+	}
+	return "the run was cancelled"
+}
+
+func timeoutMessage(run *Run) string {
+	msg := fmt.Sprintf("timed out after %s", run.Timeout)
+	if w := run.Status.Waiting; w != nil {
+		msg += "; it waited for: " + w.For
+	}
+	return msg
+}

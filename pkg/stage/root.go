@@ -1,0 +1,83 @@
+package stage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// rootOf finds the run that carries the release: the PipelineRun that made this run, else the run itself. The initiator is known only where the
+// PipelineRun says of itself that this run is its child: an owner reference alone can be claimed by anybody.
+func (r *Reconciler) rootOf(run *Run, cr *v1beta1.CustomRun) error {
+	run.Root = v1alpha1.RootRef{Kind: "CustomRun", Name: cr.Name, UID: cr.UID}
+	for _, o := range cr.OwnerReferences {
+		if o.Kind != "PipelineRun" || !strings.HasPrefix(o.APIVersion, "tekton.dev/") {
+			continue
+		}
+		run.Root = v1alpha1.RootRef{Kind: "PipelineRun", Name: o.Name, UID: o.UID}
+		pr, err := r.PipelineRuns.PipelineRuns(cr.Namespace).Get(o.Name)
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading PipelineRun %s: %w", o.Name, err)
+		}
+		if pr.UID != o.UID {
+			return nil
+		}
+		for _, c := range pr.Status.ChildReferences {
+			if c.Name == cr.Name && c.Kind == "CustomRun" {
+				run.Initiator = pr.Annotations[v1alpha1.AnnotationInitiator]
+			}
+		}
+		return nil
+	}
+	return nil
+}
+
+// loadApprovals gives the run the answers that name it, oldest first.
+func (r *Reconciler) loadApprovals(run *Run) error {
+	all, err := r.Approvals.Approvals(run.Namespace).List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("listing approvals: %w", err)
+	}
+	for _, a := range all {
+		if a.Spec.RunRef.Name == run.Name {
+			run.Approvals = append(run.Approvals, a)
+		}
+	}
+	slices.SortFunc(run.Approvals, func(x, y *v1alpha1.Approval) int {
+		if c := x.CreationTimestamp.Compare(y.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(x.Name, y.Name)
+	})
+	return nil
+}
+
+// RevisionOf is the revision that a release brings to members: the one that all of its workloads there share, else each unit's with its name.
+func RevisionOf(rel *v1alpha1.Release, members []string) string {
+	var all []string
+	same := true
+	for _, t := range rel.Status.Touched {
+		if t.Revision == "" || !slices.Contains(members, t.Member) {
+			continue
+		}
+		all = append(all, t.Member+"/"+t.Unit+"="+t.Revision)
+		same = same && strings.HasSuffix(all[0], "="+t.Revision)
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	if same {
+		return all[0][strings.LastIndex(all[0], "=")+1:]
+	}
+	slices.Sort(all)
+	return strings.Join(all, ",")
+}

@@ -1,0 +1,135 @@
+package stage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"knative.dev/pkg/apis"
+	"knative.dev/pkg/controller"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// statusOf reads what the stage keeps in a run's status; a run that has not begun has an empty one.
+func statusOf(cr *v1beta1.CustomRun) (*v1alpha1.RunStatus, error) {
+	st := &v1alpha1.RunStatus{}
+	if len(cr.Status.ExtraFields.Raw) == 0 {
+		return st, nil
+	}
+	if err := json.Unmarshal(cr.Status.ExtraFields.Raw, st); err != nil {
+		return nil, fmt.Errorf("status.extraFields of CustomRun %s/%s: %w", cr.Namespace, cr.Name, err)
+	}
+	return st, nil
+}
+
+func storeStatus(cr *v1beta1.CustomRun, st *v1alpha1.RunStatus) error {
+	raw, err := json.Marshal(st)
+	if err != nil {
+		return fmt.Errorf("encoding status.extraFields: %w", err)
+	}
+	cr.Status.ExtraFields.Raw = raw
+	return nil
+}
+
+// setCondition sets the one condition there is. Its transition time moves with its status only.
+func setCondition(cr *v1beta1.CustomRun, at time.Time, status corev1.ConditionStatus, reason, message string) {
+	now := apis.VolatileTime{Inner: metav1.NewTime(at)}
+	if old := cr.Status.GetCondition(apis.ConditionSucceeded); old != nil && old.Status == status {
+		now = old.LastTransitionTime
+	}
+	cr.Status.Conditions = []apis.Condition{{
+		Type: apis.ConditionSucceeded, Status: status, Reason: reason, Message: strings.ReplaceAll(message, "\n", " "), LastTransitionTime: now,
+	}}
+	cr.Status.ObservedGeneration = cr.Generation
+}
+
+func setRunning(cr *v1beta1.CustomRun, at time.Time, reason, message string) {
+	setCondition(cr, at, corev1.ConditionUnknown, reason, message)
+}
+
+func setOutcome(cr *v1beta1.CustomRun, at time.Time, o v1alpha1.Outcome) {
+	status := corev1.ConditionFalse
+	if o.Succeeded {
+		status = corev1.ConditionTrue
+	}
+	setCondition(cr, at, status, o.Reason, o.Message)
+}
+
+func setResults(cr *v1beta1.CustomRun, results map[string]string) {
+	cr.Status.Results = nil
+	for _, k := range slices.Sorted(maps.Keys(results)) {
+		cr.Status.Results = append(cr.Status.Results, v1beta1.CustomRunResult{Name: k, Value: results[k]})
+	}
+}
+
+// behind says whether a run as the cache has it is older than what this process wrote last.
+func (f *Frame) behind(cr *v1beta1.CustomRun) bool {
+	last, ok := f.written.get(cr.UID)
+	if !ok || last.resourceVersion == cr.ResourceVersion {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(cr.ResourceVersion, last.resourceVersion)
+	return err == nil && order < 0
+}
+
+// writeStatus writes the status where it changed, against the version that was read. A change of nothing but counts and sample times waits until
+// the last write is StatusEvery ago: later says when.
+func (r *Reconciler) writeStatus(ctx context.Context, before, after *v1beta1.CustomRun) (later time.Time, err error) {
+	if equality.Semantic.DeepEqual(before.Status, after.Status) {
+		return time.Time{}, nil
+	}
+	if last, ok := r.written.get(after.UID); ok && before.Status.StartTime != nil && sameForNow(before, after) {
+		if next := last.at.Add(r.StatusEvery); r.Clock.Now().Before(next) {
+			return next, nil
+		}
+	}
+	out, err := r.Tekton.TektonV1beta1().CustomRuns(after.Namespace).UpdateStatus(ctx, after, metav1.UpdateOptions{})
+	if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+		return r.Clock.Now().Add(time.Second), nil // decided on an old version: the event of the new one, or a second, brings us back.
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("writing the status of CustomRun %s/%s: %w", after.Namespace, after.Name, err)
+	}
+	r.written.put(after.UID, writtenStatus{resourceVersion: out.ResourceVersion, at: r.Clock.Now()})
+	return time.Time{}, nil
+}
+
+// sameForNow says whether two statuses differ in nothing that a person must see at once or that a restart needs.
+func sameForNow(before, after *v1beta1.CustomRun) bool {
+	if after.Status.CompletionTime != nil || len(before.Status.RetriesStatus) != len(after.Status.RetriesStatus) {
+		return false
+	}
+	b, errB := statusOf(before)
+	a, errA := statusOf(after)
+	if errB != nil || errA != nil {
+		return false
+	}
+	for _, st := range []*v1alpha1.RunStatus{a, b} {
+		st.Members = nil
+		if st.Waiting != nil {
+			st.Waiting.For = ""
+		}
+		for i := range st.Guards {
+			// The time of a sample is kept with the counts: a pass that counted nothing may be repeated.
+			st.Guards[i].Value, st.Guards[i].Message = "", ""
+		}
+	}
+	return equality.Semantic.DeepEqual(a, b)
+}
+
+func (r *Reconciler) event(ctx context.Context, cr *v1beta1.CustomRun, kind, reason, message string) {
+	if rec := controller.GetEventRecorder(ctx); rec != nil {
+		rec.Event(cr, kind, reason, cutTo(message, 1000))
+	}
+}

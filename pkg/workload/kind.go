@@ -1,0 +1,63 @@
+package workload
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/clock"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/fleet"
+)
+
+// ErrNotFound means that no workload answers to a target's name or selector.
+var ErrNotFound = errors.New("workload not found")
+
+// Kind is one kind of workload.
+type Kind interface {
+	// Observe returns the units that ref means in a namespace of a member, sorted by unit, out of watch caches. synced is false while the
+	// caches fill or cannot be trusted. ErrNotFound where there is none.
+	Observe(s *fleet.Session, member, namespace string, ref v1alpha1.WorkloadRef) (units []Unit, synced bool, err error)
+	// Write makes one write to the unit's workload. It conflicts when the workload is not as it was observed.
+	Write(ctx context.Context, s *fleet.Session, u *Unit, w Write) error
+	// Get reads one workload's lock and identity from the member's API server itself, for when no watch runs. ErrNotFound where it is gone.
+	Get(ctx context.Context, s *fleet.Session, member, namespace, name string) (*Unit, error)
+}
+
+// Write is what one write changes; fields left nil stay.
+type Write struct {
+	// What is done, in words, for errors and events.
+	What      string
+	Template  *corev1.PodTemplateSpec
+	Partition *intstr.IntOrString
+	// Lock to take, or Unlock to let go of it.
+	Lock   *v1alpha1.Lock
+	Unlock bool
+}
+
+// Kinds are the adapters by kind.
+type Kinds map[string]Kind
+
+// For returns the adapter of a reference.
+func (k Kinds) For(ref v1alpha1.WorkloadRef) (Kind, error) {
+	a, ok := k[ref.Kind]
+	if !ok {
+		return nil, fmt.Errorf("workload.kind %q: no stage can move it; known are %s", ref.Kind, k.names())
+	}
+	return a, nil
+}
+
+func (k Kinds) names() string {
+	return strings.Join(slices.Sorted(maps.Keys(k)), ", ")
+}
+
+// NewKinds returns the adapters of all kinds that stages can move.
+func NewKinds(c clock.PassiveClock) Kinds {
+	return Kinds{"InPlaceSet": &inPlaceSets{clock: c}}
+}

@@ -1,0 +1,125 @@
+package workload
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+)
+
+// byOwner indexes pods by the namespace and name of the object that controls them.
+const byOwner = "periplus-owner"
+
+// newPodInformer watches the pods of a namespace that carry label, without what stages never look at.
+func newPodInformer(kube kubernetes.Interface, namespace, label string) cache.SharedIndexInformer {
+	inf := cache.NewSharedIndexInformer(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = label
+			return kube.CoreV1().Pods(namespace).List(ctx, o)
+		},
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = label
+			return kube.CoreV1().Pods(namespace).Watch(ctx, o)
+		},
+	}, &corev1.Pod{}, 0, cache.Indexers{byOwner: func(obj any) ([]string, error) {
+		pod, ok := obj.(*corev1.Pod)
+		if !ok {
+			return nil, nil
+		}
+		if owner := metav1.GetControllerOf(pod); owner != nil {
+			return []string{ownerKey(pod.Namespace, owner.Name)}, nil
+		}
+		return nil, nil
+	}})
+	// An informer that was just made takes a transform: the error says otherwise.
+	_ = inf.SetTransform(slim)
+	return inf
+}
+
+// slim drops what stages never look at: most of a pod's size.
+func slim(obj any) (any, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil
+	}
+	pod.ManagedFields = nil
+	pod.Spec.Volumes = nil
+	pod.Spec.Tolerations = nil
+	pod.Spec.Affinity = nil
+	for _, cs := range [][]corev1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range cs {
+			cs[i] = corev1.Container{Name: cs[i].Name, Image: cs[i].Image, RestartPolicy: cs[i].RestartPolicy}
+		}
+	}
+	return pod, nil
+}
+
+func ownerKey(namespace, name string) string { return namespace + "/" + name }
+
+func podsOf(inf cache.SharedIndexInformer, namespace, owner string, uid types.UID) ([]*corev1.Pod, error) {
+	objs, err := inf.GetIndexer().ByIndex(byOwner, ownerKey(namespace, owner))
+	if err != nil {
+		return nil, fmt.Errorf("listing the pods of %s: %w", owner, err)
+	}
+	out := make([]*corev1.Pod, 0, len(objs))
+	for _, o := range objs {
+		pod, ok := o.(*corev1.Pod)
+		if !ok || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+			continue
+		}
+		if ref := metav1.GetControllerOf(pod); ref != nil && ref.UID == uid {
+			out = append(out, pod)
+		}
+	}
+	return out, nil
+}
+
+// podOf reads what all kinds of workload have in common.
+func podOf(pod *corev1.Pod) Pod {
+	p := Pod{
+		Name: pod.Name, Node: pod.Spec.NodeName, Created: pod.CreationTimestamp.Time, Phase: string(pod.Status.Phase),
+		Terminating: pod.DeletionTimestamp != nil, Reason: pod.Status.Reason, Message: pod.Status.Message,
+	}
+	for _, c := range pod.Status.Conditions {
+		switch c.Type {
+		case corev1.PodReady:
+			p.Ready = c.Status == corev1.ConditionTrue
+		case corev1.PodScheduled:
+			if c.Status == corev1.ConditionFalse && p.Reason == "" {
+				p.Reason, p.Message = c.Reason, c.Message
+			}
+		}
+	}
+	found := false
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range list {
+			p.Restarts += list[i].RestartCount
+			if found {
+				continue
+			}
+			if w := list[i].State.Waiting; w != nil && w.Reason != "" && w.Reason != "PodInitializing" && w.Reason != "ContainerCreating" {
+				p.Reason, p.Message, found = w.Reason, "container "+list[i].Name+": "+w.Message, true
+			} else if t := list[i].State.Terminated; t != nil && t.ExitCode != 0 {
+				p.Reason, p.Message, found = t.Reason, fmt.Sprintf("container %s: exit code %d", list[i].Name, t.ExitCode), true
+			}
+		}
+	}
+	return p
+}
+
+// availableAt is when a ready pod has been ready for minReadySeconds.
+func availableAt(pod *corev1.Pod, minReadySeconds int32) time.Time {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady {
+			return c.LastTransitionTime.Add(time.Duration(minReadySeconds) * time.Second)
+		}
+	}
+	return time.Time{}
+}

@@ -1,0 +1,160 @@
+package workload
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/plan"
+)
+
+// Unit is one unit of a target in one member, as observed.
+type Unit struct {
+	Member string
+	// Name of the unit, such as a data centre.
+	Name string
+	// Kind and Workload name the object that holds the unit's pods; Namespace is where it stands.
+	Kind      string
+	Namespace string
+	Workload  string
+	UID       types.UID
+	// ResourceVersion that a write must meet.
+	ResourceVersion string
+	// Observed is true once the workload's controller has seen the spec as it is here.
+	Observed bool
+	// Deleting is true once the object is being deleted.
+	Deleting bool
+
+	Replicas  int32
+	Partition *intstr.IntOrString
+	Paused    bool
+	// Revision that held back pods are on, and UpdateRevision of the template. Good only while Observed.
+	Revision       string
+	UpdateRevision string
+	// Stalled is the workload's own message when it cannot go on.
+	Stalled  string
+	Template *corev1.PodTemplateSpec
+	// Lock on the workload, nil where there is none. LockError says that the annotation cannot be read.
+	Lock      *v1alpha1.Lock
+	LockError error
+
+	// annotated is true where the object has annotations: a JSON patch cannot add one to none.
+	annotated bool
+
+	Pods []Pod
+}
+
+// Pod of a unit, as observed.
+type Pod struct {
+	Name     string
+	Node     string
+	Revision string
+	// Started is true once the pod carries the unit's update revision or is on its way to it; Updated once it runs it.
+	Started bool
+	Updated bool
+	// Ready and Available as the cluster and the workload count them.
+	Ready     bool
+	Available bool
+	// AvailableAt is when a ready pod becomes available by the passing of time alone; zero where it is already, or is not ready.
+	AvailableAt time.Time
+	Terminating bool
+	Restarts    int32
+	Created     time.Time
+	Phase       string
+	// Reason and Message of the first container that does not run, or of the pod.
+	Reason  string
+	Message string
+}
+
+// Ref is how the unit is named in messages.
+func (u *Unit) Ref() string { return u.Member + "/" + u.Name }
+
+// PlanUnit is the unit as planners need it.
+func (u *Unit) PlanUnit() plan.Unit {
+	return plan.Unit{Member: u.Member, Name: u.Name, Replicas: u.Replicas}
+}
+
+// Counts of a unit's pods. Pods that are being deleted are not counted but as unavailable places.
+type Counts struct {
+	Pods             int32
+	Ready            int32
+	Available        int32
+	Started          int32
+	Updated          int32
+	UpdatedReady     int32
+	UpdatedAvailable int32
+	OldUnavailable   int32
+}
+
+// Count counts the unit's pods.
+func (u *Unit) Count() Counts {
+	var c Counts
+	for i := range u.Pods {
+		p := &u.Pods[i]
+		if p.Terminating {
+			continue
+		}
+		c.Pods++
+		if p.Ready {
+			c.Ready++
+		}
+		if p.Available {
+			c.Available++
+		}
+		if p.Started {
+			c.Started++
+		}
+		switch {
+		case p.Updated:
+			c.Updated++
+			if p.Ready {
+				c.UpdatedReady++
+			}
+			if p.Available {
+				c.UpdatedAvailable++
+			}
+		case !p.Started && !p.Available:
+			c.OldUnavailable++
+		}
+	}
+	return c
+}
+
+// PlanState is the unit as the planner of its next partition needs it.
+func (u *Unit) PlanState() plan.UnitState {
+	c := u.Count()
+	return plan.UnitState{Replicas: u.Replicas, Partition: u.Partition, Updated: c.Started, UpdatedAvailable: c.UpdatedAvailable, OldUnavailable: c.OldUnavailable}
+}
+
+// Previous is the unit's state as a record keeps it.
+func (u *Unit) Previous() v1alpha1.Previous {
+	p := v1alpha1.Previous{Revision: u.Revision}
+	if u.UpdateRevision != u.Revision {
+		p.UpdateRevision = u.UpdateRevision
+	}
+	if u.Partition != nil {
+		v := *u.Partition
+		p.Partition = &v
+	}
+	return p
+}
+
+// failing are the reasons of a container that does not get up by waiting: the kubelet has tried, more than once where that makes sense.
+var failing = map[string]bool{
+	"ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true, "CrashLoopBackOff": true,
+	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
+}
+
+// Failing returns the first pod on its way to the update revision that will not get there by waiting, or nil.
+func (u *Unit) Failing() *Pod {
+	for i := range u.Pods {
+		p := &u.Pods[i]
+		if p.Started && !p.Terminating && !p.Available && failing[p.Reason] {
+			return p
+		}
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+// Package canary is the stage that moves a few pods of each unit to the new revision, lets them bake, and holds all else back.
+package canary
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/plan"
+	"github.com/periplus-dev/periplus/pkg/stage"
+	"github.com/periplus-dev/periplus/pkg/workload"
+)
+
+// Task is the canary.
+type Task struct{}
+
+var _ stage.Task = Task{}
+
+// Kind implements stage.Task.
+func (Task) Kind() string { return "Canary" }
+
+// Results implements stage.Task: the revision that was brought, and the canaries' names as a JSON array.
+func (Task) Results() map[string]string { return map[string]string{"revision": "", "pods": "[]"} }
+
+// NewSpec implements stage.Task.
+func (Task) NewSpec() stage.Spec { return &v1alpha1.CanarySpec{} }
+
+// Scope implements stage.Task.
+func (Task) Scope(spec stage.Spec) *stage.Scope {
+	return stage.RolloutScope(&spec.(*v1alpha1.CanarySpec).Rollout)
+}
+
+// Step implements stage.Task.
+func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
+	spec, ok := run.Spec.(*v1alpha1.CanarySpec)
+	if !ok {
+		return stage.Outcome{}, fmt.Errorf("a %T is not the spec of a canary", run.Spec)
+	}
+	mover := stage.Mover{
+		Rollout: &spec.Rollout,
+		Check: func(units []plan.Unit, p *field.Path) field.ErrorList {
+			return plan.CheckCanary(units, spec.Pods, spec.Unit, p)
+		},
+		Steps:   func(units []plan.Unit) []plan.Step { return plan.Canary(units, spec.Pods, spec.Unit) },
+		Bake:    bake(spec),
+		Results: func(units []workload.Unit) map[string]string { return results(run, units) },
+	}
+	return mover.Step(ctx, run)
+}
+
+func bake(spec *v1alpha1.CanarySpec) time.Duration {
+	if spec.Bake == nil {
+		return 0
+	}
+	return spec.Bake.Duration
+}
+
+func results(run *stage.Run, units []workload.Unit) map[string]string {
+	pods := []string{}
+	for i := range units {
+		for _, p := range units[i].Pods {
+			if p.Updated && !p.Terminating {
+				pods = append(pods, p.Name)
+			}
+		}
+	}
+	slices.Sort(pods)
+	const most = 100 // a result is kept small: a canary is a few pods.
+	if len(pods) > most {
+		pods = pods[:most]
+	}
+	names, err := json.Marshal(pods)
+	if err != nil {
+		names = []byte("[]")
+	}
+	return map[string]string{"revision": stage.RevisionOf(run.Release, run.Admitted.Members), "pods": string(names)}
+}

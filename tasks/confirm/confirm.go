@@ -1,0 +1,80 @@
+// Package confirm is the stage that moves nothing and waits until enough people said yes.
+package confirm
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/stage"
+)
+
+// Task is the confirm.
+type Task struct{}
+
+var _ stage.Task = Task{}
+
+// Kind implements stage.Task.
+func (Task) Kind() string { return "Confirm" }
+
+// Results implements stage.Task: the decision (Approve, Reject, or empty where there was none), and who said so as a JSON array.
+func (Task) Results() map[string]string { return map[string]string{"decision": "", "approvers": "[]"} }
+
+// NewSpec implements stage.Task.
+func (Task) NewSpec() stage.Spec { return &v1alpha1.ConfirmSpec{} }
+
+// Scope implements stage.Task: a confirm looks at no member.
+func (Task) Scope(stage.Spec) *stage.Scope { return nil }
+
+// Step implements stage.Task.
+func (Task) Step(_ context.Context, run *stage.Run) (stage.Outcome, error) {
+	spec, ok := run.Spec.(*v1alpha1.ConfirmSpec)
+	if !ok {
+		return stage.Outcome{}, fmt.Errorf("a %T is not the spec of a confirm", run.Spec)
+	}
+	q := run.Ask(v1alpha1.Question{
+		Message: spec.Message, Approvers: spec.Approvers, Required: spec.Required, ForbidInitiator: spec.ForbidInitiator,
+	})
+	if spec.ForbidInitiator && run.Initiator == "" {
+		return stage.Fail(stage.ReasonInitiatorHidden, "spec.forbidInitiator is set, and it is not known who started the release: "+
+			"install the admission policies of config/hub, and start releases as PipelineRuns"), nil
+	}
+	yes, no := q.Tally()
+	switch {
+	case len(no) > 0:
+		out := stage.Fail(stage.ReasonRejected, fmt.Sprintf("rejected by %s%s", no[0].User, said(no[0].Message)))
+		out.Results = results(v1alpha1.Reject, no[:1])
+		return out, nil
+	case len(yes) >= int(q.Required):
+		names := make([]string, 0, len(yes))
+		for _, a := range yes {
+			names = append(names, a.User+said(a.Message))
+		}
+		return stage.Done("approved by "+strings.Join(names, ", "), results(v1alpha1.Approve, yes)), nil
+	}
+	out := stage.Wait(stage.ReasonAwaitApproval, fmt.Sprintf("%d of %d approvals%s", len(yes), q.Required, said(spec.Message)))
+	out.Who = q.Who()
+	out.Command = fmt.Sprintf("periplus confirm %s -n %s --message '...'", run.Root.Name, run.Namespace)
+	return out, nil
+}
+
+func said(message string) string {
+	if message == "" {
+		return ""
+	}
+	return ": " + message
+}
+
+func results(d v1alpha1.Decision, answers []v1alpha1.Answer) map[string]string {
+	users := make([]string, 0, len(answers))
+	for _, a := range answers {
+		users = append(users, a.User)
+	}
+	raw, err := json.Marshal(users)
+	if err != nil {
+		raw = []byte("[]")
+	}
+	return map[string]string{"decision": string(d), "approvers": string(raw)}
+}
