@@ -1,0 +1,61 @@
+package inplace
+
+import (
+	"errors"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+)
+
+// RunsRevision says whether a pod runs a revision: it carries the revision's label, and no change of it is in progress.
+func RunsRevision(pod *corev1.Pod, revision string) bool {
+	return pod.Labels[v1alpha1.LabelRevision] == revision && !UpdateInProgress(pod)
+}
+
+// UpdateInProgress says whether a change in place was patched into the pod, by whomever, and the kubelet has not done it.
+func UpdateInProgress(pod *corev1.Pod) bool {
+	r, err := recordOf(pod)
+	if errors.Is(err, errNoRecord) {
+		return false
+	}
+	if err != nil {
+		// What ran before is lost. That every container runs the image that the spec names is the next best proof, and it comes by itself.
+		for i := range pod.Spec.Containers {
+			if !ContainerDone(pod, ContainerBefore{Name: pod.Spec.Containers[i].Name}) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, c := range r.Containers {
+		if !ContainerDone(pod, c) {
+			return true
+		}
+	}
+	return false
+}
+
+// ContainerDone says whether a container runs the image that the pod's spec names, where before is what ran when the change was made. The kubelet must
+// have observed the pod's generation, and either
+//   - there is a new container, and the image in its status is the one that is wanted. Neither alone proves it: an old image that crash-loops
+//     gets new IDs, and a runtime may name the same digest by the new tag while the old container runs. It need not run any more: a new image that
+//     crashes is done too, and not ready;
+//   - or what is wanted is the very image that ran before, and its container still runs: a change that was taken back before the kubelet acted.
+func ContainerDone(pod *corev1.Pod, before ContainerBefore) bool {
+	want := specImage(pod, before.Name)
+	if want == "" {
+		return true // the container is not in the pod: nothing to wait for.
+	}
+	if pod.Status.ObservedGeneration < pod.Generation {
+		return false
+	}
+	status := containerStatus(pod, before.Name)
+	if status.ContainerID == "" {
+		return false
+	}
+	if status.ContainerID != before.ContainerID {
+		return sameImage(want, status)
+	}
+	return want == before.Image && status.State.Running != nil
+}

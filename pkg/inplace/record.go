@@ -1,0 +1,100 @@
+package inplace
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+)
+
+// Record is the annotation apps.periplus.dev/update: the change of a pod that is in progress or was done last, written in the same patch as the
+// change itself. Fields may be added; a reader ignores what it does not know.
+type Record struct {
+	// Holder of the change, as <kind>/<name>. While it is in progress nobody else changes the pod.
+	Holder string `json:"holder"`
+	// Revision that the holder changed the pod to.
+	Revision string `json:"revision"`
+	// Time of the patch. For people; nothing is decided by it.
+	Time metav1.Time `json:"time"`
+	// Containers that the change restarts, as they were before. Empty where only labels or annotations changed.
+	Containers []ContainerBefore `json:"containers,omitempty"`
+}
+
+// ContainerBefore is what ran before a change.
+type ContainerBefore struct {
+	Name string `json:"name"`
+	// Image as the pod's spec named it if the container ran that, else as its status did.
+	Image string `json:"image"`
+	// ImageID that the runtime resolved it to; empty if the container never ran.
+	ImageID string `json:"imageID,omitempty"`
+	// ContainerID of the container; empty if it never ran.
+	ContainerID string `json:"containerID,omitempty"`
+}
+
+// errNoRecord says that a pod was never changed in place.
+var errNoRecord = errors.New("the pod was never changed in place")
+
+// recordOf returns the record on a pod: errNoRecord if there is none, another error if somebody damaged it.
+func recordOf(pod *corev1.Pod) (Record, error) {
+	text, ok := pod.Annotations[v1alpha1.AnnotationUpdate]
+	if !ok {
+		return Record{}, errNoRecord
+	}
+	var r Record
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		return Record{}, fmt.Errorf("annotation %s of pod %s/%s: %w", v1alpha1.AnnotationUpdate, pod.Namespace, pod.Name, err)
+	}
+	return r, nil
+}
+
+func (r Record) before(container string) (ContainerBefore, bool) {
+	for _, c := range r.Containers {
+		if c.Name == container {
+			return c, true
+		}
+	}
+	return ContainerBefore{}, false
+}
+
+// newRecord of a change that restarts the named containers. A container that an earlier change in progress has not touched yet keeps what that change
+// recorded: it still runs what ran before both.
+func newRecord(pod *corev1.Pod, holder, revision string, containers []string, now metav1.Time) Record {
+	r := Record{Holder: holder, Revision: revision, Time: now}
+	earlier, err := recordOf(pod)
+	changing := err == nil
+	for _, name := range containers {
+		status := containerStatus(pod, name)
+		before := ContainerBefore{Name: name, Image: specImage(pod, name), ImageID: status.ImageID, ContainerID: status.ContainerID}
+		if e, ok := earlier.before(name); changing && ok && !ContainerDone(pod, e) {
+			if e.ContainerID == status.ContainerID {
+				before = e
+			} else {
+				before.Image = status.Image
+			}
+		}
+		r.Containers = append(r.Containers, before)
+	}
+	return r
+}
+
+func containerStatus(pod *corev1.Pod, name string) corev1.ContainerStatus {
+	for i := range pod.Status.ContainerStatuses {
+		if pod.Status.ContainerStatuses[i].Name == name {
+			return pod.Status.ContainerStatuses[i]
+		}
+	}
+	return corev1.ContainerStatus{Name: name}
+}
+
+func specImage(pod *corev1.Pod, name string) string {
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == name {
+			return pod.Spec.Containers[i].Image
+		}
+	}
+	return ""
+}

@@ -1,0 +1,180 @@
+package inplace
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Wish is what is to become of a pod.
+type Wish int
+
+const (
+	// Serve: the pod is as it should be, or must stay as it is. A change that was patched is brought to its end.
+	Serve Wish = iota
+	// Update: the pod is to be changed in place.
+	Update
+	// Leave: the pod is to be deleted.
+	Leave
+)
+
+// Input is all that is known of one pod.
+type Input struct {
+	Pod  *corev1.Pod
+	Wish Wish
+	// Holder on whose behalf this is done, as <kind>/<name>.
+	Holder string
+	// Revision and Change are what to update to.
+	Revision string
+	Change   Change
+	// QuietSince is the moment from which on the pod was Quiet all the time, as far as is known for sure; zero if it is not quiet. It may be too
+	// late, never too early.
+	QuietSince time.Time
+	// GracePeriod is how long a pod stays quiet before it is touched.
+	GracePeriod time.Duration
+	Now         time.Time
+}
+
+// Act is a write to make.
+type Act int
+
+const (
+	// Nothing is to be written now.
+	Nothing Act = iota
+	// WriteGate: patch the pod's status with Step.Patch.
+	WriteGate
+	// WriteChange: patch the pod with Step.Patch.
+	WriteChange
+	// Delete the pod, with its UID and resourceVersion as preconditions.
+	Delete
+)
+
+// Wait is what stands between a pod and its next step.
+type Wait string
+
+const (
+	// NoWait: the pod is where it should be, or a write is to be made.
+	NoWait Wait = ""
+	// WaitUnready: until the kubelet reports the pod as not ready.
+	WaitUnready Wait = "NotReady"
+	// WaitEndpointSlices: until no EndpointSlice lists the pod as ready.
+	WaitEndpointSlices Wait = "EndpointSlices"
+	// WaitGracePeriod: until the grace period is over; Step.After says how long that is.
+	WaitGracePeriod Wait = "GracePeriod"
+	// WaitKubelet: until the kubelet made the change.
+	WaitKubelet Wait = "Kubelet"
+	// WaitContainers: until the containers are ready.
+	WaitContainers Wait = "Containers"
+	// WaitHolder: until the change that another holder makes of this pod is done.
+	WaitHolder Wait = "Holder"
+)
+
+// Step is the next step of one pod: a write, or something to wait for.
+type Step struct {
+	Act Act
+	// Patch is a strategic merge patch that carries the pod's UID and resourceVersion: if the pod is not the one that was looked at, the API
+	// server answers with a conflict.
+	Patch []byte
+	Wait  Wait
+	// After is how long to wait where no event will tell; 0 where one will.
+	After time.Duration
+	// Holder of the change that is waited for, with WaitHolder.
+	Holder string
+}
+
+// Quiet says whether nothing should reach a pod any more: its gate is closed, the kubelet has taken notice, and no EndpointSlice lists
+// it as ready, which is what listed says.
+func Quiet(pod *corev1.Pod, listed bool) bool {
+	return !inService(pod) && !Ready(pod) && !listed
+}
+
+// inService says whether our gate is open, so that it can be closed.
+func inService(pod *corev1.Pod) bool { return hasGate(pod) && gateOpen(pod) }
+
+// Next returns the next step of a pod.
+func Next(in Input) (Step, error) {
+	switch in.Wish {
+	case Update:
+		if other, ok := heldByAnother(in.Pod, in.Holder); ok {
+			return Step{Wait: WaitHolder, Holder: other}, nil
+		}
+		return afterQuiet(in, GateChanging, "Taken out of service to be changed to revision "+in.Revision, changeStep)
+	case Leave:
+		return afterQuiet(in, GateLeaving, "Taken out of service to be deleted", func(Input) (Step, error) { return Step{Act: Delete}, nil })
+	default:
+		return serve(in)
+	}
+}
+
+// serve brings a change that was patched to its end, and opens the gate.
+func serve(in Input) (Step, error) {
+	switch {
+	case UpdateInProgress(in.Pod):
+		return Step{Wait: WaitKubelet}, nil
+	case !hasGate(in.Pod) || gateOpen(in.Pod):
+		return Step{}, nil
+	case condition(in.Pod, corev1.ContainersReady).Status != corev1.ConditionTrue:
+		return Step{Wait: WaitContainers}, nil
+	}
+	return gateStep(in, true, GateInService, "")
+}
+
+// afterQuiet closes the gate, waits for all that may still send something to the pod, and goes on with next.
+func afterQuiet(in Input, reason, message string, next func(Input) (Step, error)) (Step, error) {
+	if inService(in.Pod) {
+		return gateStep(in, false, reason, message)
+	}
+	if wait := acknowledged(in); wait.Wait != NoWait {
+		return wait, nil
+	}
+	return next(in)
+}
+
+// acknowledged says what has not let go of a pod yet. Whatever else is to acknowledge, such as a load balancer that holds a finalizer, is asked here.
+func acknowledged(in Input) Step {
+	if Ready(in.Pod) {
+		return Step{Wait: WaitUnready}
+	}
+	if in.QuietSince.IsZero() {
+		return Step{Wait: WaitEndpointSlices}
+	}
+	if left := in.QuietSince.Add(in.GracePeriod).Sub(in.Now); left > 0 {
+		return Step{Wait: WaitGracePeriod, After: left}
+	}
+	return Step{}
+}
+
+func heldByAnother(pod *corev1.Pod, holder string) (string, bool) {
+	r, err := recordOf(pod)
+	if err != nil || r.Holder == holder || !UpdateInProgress(pod) {
+		return "", false
+	}
+	return r.Holder, true
+}
+
+func gateStep(in Input, open bool, reason, message string) (Step, error) {
+	patch, err := gatePatch(in.Pod, gateCondition(in.Pod, open, reason, message, in.Now))
+	return Step{Act: WriteGate, Patch: patch}, err
+}
+
+func changeStep(in Input) (Step, error) {
+	record := newRecord(in.Pod, in.Holder, in.Revision, restarted(in.Pod, in.Change), metav1.NewTime(in.Now))
+	patch, err := changePatch(in.Pod, in.Change, record)
+	return Step{Act: WriteChange, Patch: patch}, err
+}
+
+// restarted returns the containers that the change restarts: those whose image in the pod differs from the one that is wanted, in the pod's order.
+// A change that is in progress goes on in the containers that it has not reached.
+func restarted(pod *corev1.Pod, change Change) []string {
+	earlier, err := recordOf(pod)
+	var names []string
+	for _, c := range pod.Spec.Containers {
+		if image, ok := change.Images[c.Name]; ok && image != c.Image {
+			names = append(names, c.Name)
+		} else if before, ok := earlier.before(c.Name); err == nil && ok && !ContainerDone(pod, before) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}

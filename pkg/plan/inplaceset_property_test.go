@@ -1,0 +1,326 @@
+package plan
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+var (
+	worldSeed = flag.Uint64("seed", 0, "the one world to run; all where 0")
+	worlds    = flag.Uint64("worlds", 400, "how many random worlds to run")
+)
+
+// world is an InPlaceSet with a kubelet and a user that do things in any order. A pod takes the planner's wishes one write at a time.
+type world struct {
+	rng  *rand.Rand
+	set  InPlaceSetState
+	pods []*worldPod
+	next int
+	// template numbers the revisions.
+	template int
+	log      []string
+}
+
+type worldPod struct {
+	InPlacePod
+	// bad: its image does not run, whatever the kubelet does.
+	bad bool
+}
+
+func (w *world) note(format string, args ...any) {
+	w.log = append(w.log, fmt.Sprintf(format, args...))
+}
+
+func (w *world) observe() InPlaceSetState {
+	s := w.set
+	s.Pods = nil
+	for _, p := range w.pods {
+		s.Pods = append(s.Pods, p.InPlacePod)
+	}
+	return s
+}
+
+func (w *world) pod(name string) *worldPod {
+	for _, p := range w.pods {
+		if p.Name == name {
+			return p
+		}
+	}
+	return nil
+}
+
+func (w *world) remove(p *worldPod) {
+	w.pods = slices.DeleteFunc(w.pods, func(o *worldPod) bool { return o == p })
+}
+
+// act makes the plan's writes as the controller would, but only some of them: the rest conflict, or it was killed.
+func (w *world) act(p InPlaceSetPlan, all bool) {
+	w.set.Current = CurrentRevision(w.observe())
+	lands := func() bool { return all || w.rng.IntN(4) > 0 }
+	for _, revision := range p.Create {
+		if lands() {
+			w.next++
+			w.pods = append(w.pods, &worldPod{InPlacePod: InPlacePod{
+				Name: fmt.Sprintf("p%d", w.next), Revision: revision, Created: time.Unix(int64(w.next), 0),
+			}})
+		}
+	}
+	named := map[string]bool{}
+	for _, name := range p.Discard {
+		if lands() {
+			w.remove(w.pod(name))
+		}
+	}
+	for _, name := range slices.Concat(p.ScaleDown, p.Rebuild) {
+		named[name] = true
+		if pod := w.pod(name); lands() {
+			if pod.Leaving || !pod.Ready {
+				w.remove(pod)
+			} else {
+				pod.Leaving, pod.Available = true, false
+			}
+		}
+	}
+	for _, name := range p.Update {
+		named[name] = true
+		if pod := w.pod(name); lands() {
+			if pod.Closed || !pod.Ready {
+				pod.Revision, pod.Changing, pod.Closed, pod.Available, pod.bad = w.set.Update, true, true, false, false
+			} else {
+				pod.Closed, pod.Available = true, false
+			}
+		}
+	}
+	for _, pod := range w.pods {
+		// What is not named returns to service once its containers are ready.
+		if !named[pod.Name] && (pod.Closed || pod.Leaving) && !pod.Changing && lands() {
+			pod.Closed, pod.Leaving = false, false
+		}
+	}
+}
+
+// kubelet lets pods get on, one by one at random, or all of them.
+func (w *world) kubelet(all bool) {
+	for _, pod := range w.pods {
+		switch {
+		case !all && w.rng.IntN(2) == 0, pod.Ended:
+		case pod.bad:
+			pod.Changing, pod.Ready, pod.Available = pod.Changing && !all, false, false
+		case pod.Changing:
+			pod.Changing, pod.Ready = false, false
+		case pod.Closed || pod.Leaving:
+			pod.Ready, pod.Available = false, false
+		case !pod.Ready:
+			pod.Ready = true
+		default:
+			pod.Available = true
+		}
+	}
+}
+
+// user and fate do something that the planner did not ask for.
+func (w *world) user() {
+	percent := func() *intstr.IntOrString {
+		v := intstr.FromString(fmt.Sprintf("%d%%", w.rng.IntN(101)))
+		return &v
+	}
+	switch w.rng.IntN(9) {
+	case 0:
+		w.template++
+		w.set.Update = fmt.Sprintf("v%d", w.template)
+		rebuild := w.rng.IntN(3) == 0
+		for _, p := range w.pods {
+			p.Rebuild = rebuild
+		}
+		w.note("template %s, rebuild %t", w.set.Update, rebuild)
+	case 1:
+		w.set.Update = w.set.Current
+		w.note("template back to %s", w.set.Update)
+	case 2:
+		w.set.Partition = percent()
+		w.note("partition %s", w.set.Partition)
+	case 3:
+		v := intstr.FromInt32(w.rng.Int32N(12))
+		w.set.Partition = &v
+		w.note("partition %s", w.set.Partition)
+	case 4:
+		w.set.Replicas = w.rng.Int32N(12)
+		w.note("replicas %d", w.set.Replicas)
+	case 5:
+		v := intstr.FromInt32(1 + w.rng.Int32N(4))
+		w.set.MaxUnavailable = &v
+		w.note("maxUnavailable %s", w.set.MaxUnavailable)
+	case 6:
+		w.set.Paused = !w.set.Paused
+		w.note("paused %t", w.set.Paused)
+	case 7:
+		if len(w.pods) > 0 {
+			pod := w.pods[w.rng.IntN(len(w.pods))]
+			w.note("%s was deleted by somebody", pod.Name)
+			w.remove(pod)
+		}
+	case 8:
+		if len(w.pods) > 0 {
+			pod := w.pods[w.rng.IntN(len(w.pods))]
+			pod.Ready, pod.Available = false, false
+			pod.bad = w.rng.IntN(2) == 0
+			pod.Ended = !pod.bad && w.rng.IntN(3) == 0
+			w.note("%s broke, bad %t, ended %t", pod.Name, pod.bad, pod.Ended)
+		}
+	}
+}
+
+// broken says which promise a plan breaks in the state that it was made of.
+func broken(s InPlaceSetState, p InPlaceSetPlan) string {
+	limit, _ := MaxUnavailable(s.MaxUnavailable, s.Replicas)
+	by := map[string]InPlacePod{}
+	live, available, updated := 0, int32(0), int32(0)
+	for _, pod := range s.Pods {
+		by[pod.Name] = pod
+		if pod.Ended {
+			continue
+		}
+		live++
+		if pod.Available {
+			available++
+		}
+		if pod.Revision == s.Update {
+			updated++
+		}
+	}
+	taken := int32(0)
+	seen := map[string]bool{}
+	for _, name := range slices.Concat(p.Discard, p.ScaleDown, p.Rebuild, p.Update) {
+		pod, ok := by[name]
+		if !ok || seen[name] {
+			return name + " is not there, or named twice"
+		}
+		seen[name] = true
+		if pod.Available {
+			taken++
+		}
+	}
+	after := updated + int32(len(p.Update)+len(p.Rebuild))
+	for _, name := range p.ScaleDown {
+		if by[name].Revision == s.Update {
+			after--
+		}
+	}
+	for _, revision := range p.Create {
+		if revision == s.Update {
+			after++
+		}
+	}
+	switch {
+	case taken > 0 && available-taken < s.Replicas-limit:
+		return fmt.Sprintf("takes %d of %d available of %d, limit %d", taken, available, s.Replicas, limit)
+	case after > updated && after > p.Expected:
+		return fmt.Sprintf("goes to %d updated, the partition lets %d", after, p.Expected)
+	case s.Paused && len(p.Update)+len(p.Rebuild) > 0:
+		return "moves pods while paused"
+	case live+len(p.Create) < int(s.Replicas):
+		return "creates too few"
+	case len(p.Create) > 0 && live+len(p.Create) > int(s.Replicas):
+		return "creates too many"
+	case live-len(p.ScaleDown) < int(s.Replicas) && len(p.ScaleDown) > 0:
+		return "scales down too many"
+	}
+	return ""
+}
+
+func TestInPlaceSetKeepsItsPromisesInRandomWorlds(t *testing.T) {
+	seeds := make([]uint64, 0, *worlds)
+	for seed := range *worlds {
+		seeds = append(seeds, seed+1)
+	}
+	if *worldSeed != 0 {
+		seeds = []uint64{*worldSeed}
+	}
+	for _, seed := range seeds {
+		w := &world{rng: rand.New(rand.NewPCG(seed, seed)), template: 1} // #nosec G404 -- a replayable test.
+		w.set = InPlaceSetState{Replicas: w.rng.Int32N(12), Current: "v1", Update: "v1"}
+		fail := func(why string) {
+			t.Fatalf("seed %d (go test -run RandomWorlds -seed %d): %s\nset %+v\nlast of the log:\n%v", seed, seed, why, w.observe(), w.log[max(0, len(w.log)-20):])
+		}
+		step := func(all bool) InPlaceSetPlan {
+			s := w.observe()
+			p, err := InPlaceSet(s)
+			if err != nil {
+				fail(err.Error())
+			}
+			w.note("%s", said(p))
+			if why := broken(s, p); why != "" {
+				fail(why)
+			}
+			w.act(p, all)
+			return p
+		}
+		for range 120 {
+			if w.rng.IntN(4) == 0 {
+				w.user()
+			}
+			step(false)
+			w.kubelet(false)
+		}
+
+		// Then the user fixes what he broke and goes home.
+		w.set.Paused = false
+		for _, pod := range w.pods {
+			pod.bad = false
+		}
+		for i := 0; ; i++ {
+			p := step(true)
+			w.kubelet(true)
+			if said(p) == "nothing" && settled(w) {
+				break
+			}
+			if i == 500 {
+				fail("does not come to rest")
+			}
+		}
+	}
+}
+
+// settled says whether the world is as its set wishes.
+func settled(w *world) bool {
+	s := w.observe()
+	p, err := InPlaceSet(s)
+	if err != nil || said(p) != "nothing" || len(s.Pods) != int(s.Replicas) {
+		return false
+	}
+	updated := int32(0)
+	for _, pod := range s.Pods {
+		if !pod.Available || pod.Closed || pod.Leaving || pod.Changing {
+			return false
+		}
+		if pod.Revision == s.Update {
+			updated++
+		}
+	}
+	return updated >= p.Expected
+}
+
+func TestTheRandomWorldsNoticeABrokenPromise(t *testing.T) {
+	s := InPlaceSetState{Replicas: 3, Current: "v1", Update: "v2", Partition: intOrPercent("2"), MaxUnavailable: intOrPercent("1"), Pods: podsOf("v1 v1! v1")}
+	for _, r := range []struct {
+		name string
+		plan InPlaceSetPlan
+		want bool
+	}{
+		{name: "a broken pod may move", plan: InPlaceSetPlan{Expected: 1, Update: []string{"p1"}}},
+		{name: "an available pod may not move when the limit is used up", plan: InPlaceSetPlan{Expected: 1, Update: []string{"p0"}}, want: true},
+		{name: "no more than the partition lets", plan: InPlaceSetPlan{Expected: 0, Update: []string{"p1"}}, want: true},
+		{name: "no pod twice", plan: InPlaceSetPlan{Expected: 2, Update: []string{"p1", "p1"}}, want: true},
+		{name: "no pod too many", plan: InPlaceSetPlan{Create: []string{"v1"}}, want: true},
+	} {
+		if why := broken(s, r.plan); (why != "") != r.want {
+			t.Errorf("%s: broken says %q", r.name, why)
+		}
+	}
+}
