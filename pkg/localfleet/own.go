@@ -88,12 +88,12 @@ func replaceIfChanged(from, to string) error {
 func fileSum(path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("comparing programs: %w", err)
+		return "", fmt.Errorf("looking whether a file changed: %w", err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("comparing programs: %w", err)
+		return "", fmt.Errorf("looking whether a file changed: %w", err)
 	}
 	return string(h.Sum(nil)), nil
 }

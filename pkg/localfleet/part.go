@@ -20,6 +20,8 @@ type part struct {
 	binary string
 	args   []string
 	env    []string
+	// files are read by the part when it starts: another content restarts it.
+	files []string
 	// port is the one people ask for; ports are all of them.
 	port  int
 	ports []int
@@ -162,6 +164,13 @@ func identify(s *State, p part) (string, string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s %d %d\n", path, info.Size(), info.ModTime().UnixNano())
 	fmt.Fprintf(h, "%q\n%q\n", p.args, p.env)
+	for _, file := range p.files {
+		sum, err := fileSum(file)
+		if err != nil {
+			return "", "", err
+		}
+		fmt.Fprintf(h, "%x\n", sum)
+	}
 	return path, hex.EncodeToString(h.Sum(nil)[:8]), nil
 }
 

@@ -62,9 +62,9 @@ func kubernetesParts(l Layout, s *State, cluster string) []part {
 			args: serving(scheduler), ready: httpOK(loopbackURL("https", scheduler) + "/healthz"),
 		},
 		part{
-			cluster: cluster, name: PartKwok, binary: "kwok",
+			cluster: cluster, name: PartKwok, binary: "kwok", files: []string{l.stages()},
 			args: []string{
-				"--kubeconfig=" + config, "--config=" + l.stages(),
+				"--kubeconfig=" + config, "--config=" + l.stages(), "--v=WARN",
 				"--manage-nodes-with-label-selector=" + LabelSimulated + "=true,!" + LabelNodeFailure,
 				"--cidr=" + podCIDR(s, cluster),
 			},
