@@ -76,7 +76,7 @@ func (h *hub) make(ctx context.Context) {
 			<-ctx.Done()
 			h.fleet.Stop()
 		}()
-		h.frame, err = stage.NewFrame(stage.Frame{
+		h.frame, err = stage.NewFrame(stage.Config{
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
 			Fleet: h.fleet, Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},

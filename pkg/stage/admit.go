@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
@@ -210,7 +212,7 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 			out.Guards = append(out.Guards, g)
 		}
 	}
-	if _, list := guard.CompileAll(out.Guards, p.Child("guards"), guard.DefaultLimits()); len(list) > 0 {
+	if _, list := guard.CompileAll(out.Guards, p.Child("guards"), guard.Limits{Params: slices.Sorted(maps.Keys(out.Params))}); len(list) > 0 {
 		errs = append(errs, list...)
 	}
 	return errs, nil

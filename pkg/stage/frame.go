@@ -22,6 +22,15 @@ import (
 
 // Frame is what all stages of a hub share.
 type Frame struct {
+	Config
+
+	metrics *metrics
+	guards  guardCache
+	written writtenVersions
+}
+
+// Config is what a frame is made of.
+type Config struct {
 	Tekton       tektonclient.Interface
 	Periplus     versioned.Interface
 	PipelineRuns pipelinev1listers.PipelineRunLister
@@ -36,28 +45,25 @@ type Frame struct {
 	LockRecheck time.Duration
 	// StatusEvery is the least time between two writes of a run's status that bring nothing but counts.
 	StatusEvery time.Duration
-
-	metrics *metrics
-	guards  guardCache
-	written writtenVersions
 }
 
-// NewFrame completes a frame.
-func NewFrame(f Frame) (*Frame, error) {
+// NewFrame makes a frame; the times of its configuration take their defaults, 15 s and 1 s, where they are zero.
+func NewFrame(c Config) (*Frame, error) {
 	m, err := newMetrics()
 	if err != nil {
 		return nil, err
 	}
-	f.metrics = m
-	f.guards.sets = map[guardKey]*guard.Set{}
-	f.written.last = map[types.UID]writtenStatus{}
-	if f.LockRecheck == 0 {
-		f.LockRecheck = 15 * time.Second
+	if c.LockRecheck == 0 {
+		c.LockRecheck = 15 * time.Second
 	}
-	if f.StatusEvery == 0 {
-		f.StatusEvery = time.Second
+	if c.StatusEvery == 0 {
+		c.StatusEvery = time.Second
 	}
-	return &f, nil
+	return &Frame{
+		Config: c, metrics: m,
+		guards:  guardCache{sets: map[guardKey]*guard.Set{}},
+		written: writtenVersions{last: map[types.UID]writtenStatus{}},
+	}, nil
 }
 
 // Ours says whether a CustomRun is of a kind of this group.

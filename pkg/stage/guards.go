@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
@@ -13,8 +12,9 @@ import (
 type Judging struct {
 	World   *World
 	Members []string
-	// Moved is when the move was made; zero before it.
-	Moved time.Time
+	// FirstMoved is when the stage made its first move, Moved when the step's move was made; zero before it.
+	FirstMoved time.Time
+	Moved      time.Time
 	// Step that After guards belong to.
 	Step int
 	// Want pods updated in a unit.
@@ -26,14 +26,19 @@ type Judging struct {
 func (r *Run) Judge(when v1alpha1.GuardWhen, j Judging) (guard.Summary, time.Time) {
 	var mine []v1alpha1.GuardStatus
 	var wake time.Time
+	moment := guard.Moment{Now: r.Now, Step: j.Step, FirstMove: j.FirstMoved, Move: j.Moved}
+	inputs := map[string]guard.Input{}
 	for _, p := range r.guards.Programs() {
-		if p.Guard().When != when {
+		g := p.Guard()
+		if g.When != when {
 			continue
 		}
 		for _, m := range j.Members {
-			prev := r.guardStatus(p.Guard().Name, m, when, j.Step)
-			next, at := guard.Judge(p, prev, r.guardInput(m, j))
-			next.Member, next.Step = m, prev.Step
+			if _, ok := inputs[m]; !ok {
+				inputs[m] = r.guardInput(m, j)
+			}
+			prev := r.guardStatus(g.Name, m, when, j.Step)
+			next, at := guard.Judge(p, prev, moment, inputs[m])
 			r.setGuardStatus(next)
 			if next.Verdict != prev.Verdict {
 				r.frame.metrics.verdict(r.Admitted.Kind, next.Verdict)
@@ -70,53 +75,76 @@ func (r *Run) setGuardStatus(next v1alpha1.GuardStatus) {
 }
 
 func (r *Run) guardInput(member string, j Judging) guard.Input {
-	in := guard.Input{Now: r.Now, MoveTime: j.Moved, Params: r.Admitted.Params, Member: member}
+	in := guard.Input{Params: r.Admitted.Params, Member: member}
 	if info, err := r.frame.Fleet.Info(member); err == nil {
 		in.MemberLabels = info.Labels
+	}
+	for _, m := range j.World.Missing {
+		if m.Member == member {
+			in.Missing = m.Message
+		}
 	}
 	in.Workload.Kind = r.Admitted.Target.Workload.Kind
 	in.Workload.Name = r.Admitted.Target.Workload.Name
 	for _, u := range j.World.UnitsOf(member) {
-		c := u.Count()
-		gu := guard.Unit{
-			Name: u.Name, Member: member, Replicas: u.Replicas, Updated: c.Updated, UpdatedReady: c.UpdatedReady,
-			UpdatedAvailable: c.UpdatedAvailable, Ready: c.Ready, Available: c.Available,
-		}
-		if j.Want != nil {
-			gu.Want = j.Want(&u)
-			in.Want += gu.Want
-		}
-		in.Units = append(in.Units, gu)
+		in.Units = append(in.Units, guardUnit(&u, j.Want))
 		for _, p := range u.Pods {
 			if p.Terminating {
 				continue
 			}
 			in.Pods = append(in.Pods, guard.Pod{
-				Name: p.Name, Member: member, Unit: u.Name, Node: p.Node, Revision: p.Revision, Updated: p.Updated, Ready: p.Ready,
-				Available: p.Available, Restarts: p.Restarts, Created: p.Created, Phase: p.Phase, Reason: p.Reason,
+				Name: p.Name, Member: member, Unit: u.Name, Node: p.Node, Revision: p.Revision, Updated: p.Updated, Moving: p.Started && !p.Updated,
+				Ready: p.Ready, Available: p.Available, Restarts: int64(p.Restarts), Created: p.Created, Phase: p.Phase, Reason: p.Reason,
 			})
 		}
 	}
+	w := &in.Workload
+	for _, u := range in.Units {
+		w.Replicas += u.Replicas
+		w.Updated += u.Updated
+		w.UpdatedReady += u.UpdatedReady
+		w.UpdatedAvailable += u.UpdatedAvailable
+		w.Ready += u.Ready
+		w.Available += u.Available
+		w.Want += u.Want
+	}
+	in.Want = w.Want
 	return in
+}
+
+func guardUnit(u *workload.Unit, want func(*workload.Unit) int32) guard.Unit {
+	c := u.Count()
+	out := guard.Unit{
+		Name: u.Name, Member: u.Member, Replicas: int64(u.Replicas), Updated: int64(c.Updated), UpdatedReady: int64(c.UpdatedReady),
+		UpdatedAvailable: int64(c.UpdatedAvailable), Ready: int64(c.Ready), Available: int64(c.Available),
+	}
+	if want != nil {
+		out.Want = int64(want(u))
+	}
+	return out
 }
 
 // GuardOutcome turns a summary into an outcome, or nil when the stage may go on.
 func GuardOutcome(s guard.Summary, onFailure v1alpha1.OnTrouble, wake time.Time) *Outcome {
-	var o Outcome
-	switch {
-	case s.Failed && onFailure == v1alpha1.Hold:
-		o = Wait(ReasonGuardHolding, s.Message)
-	case s.Failed:
-		o = Fail(ReasonGuardFailed, s.Message)
-	case s.Holding:
-		o = Wait(ReasonGuardHolding, s.Message)
-	case !s.Passed:
-		o = Wait(ReasonGuardsPending, s.Message)
-	default:
+	if s.GoOn {
 		return nil
 	}
-	o = o.WakeAt(wake)
-	return &o
+	out := Wait(ReasonGuardsPending, s.Message())
+	switch {
+	case len(s.Failed) > 0 && onFailure == v1alpha1.Hold:
+		out = Wait(ReasonGuardHolding, s.Message())
+	case len(s.Failed) > 0:
+		out = Fail(ReasonGuardFailed, s.Message())
+	case s.Worst != v1alpha1.VerdictPending:
+		out = Wait(ReasonGuardHolding, s.Message())
+	}
+	out = out.WakeAt(wake)
+	return &out
+}
+
+// Stops says whether a summary stops a stage in the middle of a step: a guard failed, or cannot be judged.
+func Stops(s guard.Summary) bool {
+	return len(s.Failed) > 0 || (len(s.Holding) > 0 && s.Worst != v1alpha1.VerdictPending)
 }
 
 // verdicts of a run, as its release keeps them.

@@ -188,6 +188,9 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 	if p.state.Moved == nil {
 		at := p.run.Stamp()
 		p.state.Moved = &at
+		if p.state.FirstMoved == nil {
+			p.state.FirstMoved = &at
+		}
 	}
 	wrote := []string{}
 	for i := range p.world.Units {
@@ -262,7 +265,7 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 	if until := step.SettledSince.Add(p.Bake); p.run.Now.Before(until) {
 		// Guards that need time to pass use the bake time for it; what they say counts once it is over, a failure at once.
 		sum, wake := p.run.Judge(v1alpha1.After, p.judging())
-		if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && sum.Failed {
+		if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && len(sum.Failed) > 0 {
 			return out, nil
 		}
 		out := Wait(ReasonBaking, fmt.Sprintf("%s; bakes for %s", step.What, p.Bake)).LimitedBy(until).WakeAt(wake)

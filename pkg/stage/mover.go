@@ -40,6 +40,8 @@ type moverState struct {
 	// Step that is worked on, from 0, and when its move was made.
 	Step  int          `json:"step"`
 	Moved *metav1.Time `json:"moved,omitempty"`
+	// FirstMoved is when the first step's move was made.
+	FirstMoved *metav1.Time `json:"firstMoved,omitempty"`
 	// Best is the greatest number of available updated pods seen, BestAt when it was reached.
 	Best   int32        `json:"best,omitempty"`
 	BestAt *metav1.Time `json:"bestAt,omitempty"`
@@ -254,11 +256,11 @@ func (p *moving) healthy(context.Context) (*Outcome, error) {
 
 // during judges the During guards from the first move of this stage on.
 func (p *moving) during(context.Context) (*Outcome, error) {
-	if p.state.Moved == nil {
+	if p.state.FirstMoved == nil {
 		return nil, nil
 	}
 	sum, wake := p.run.Judge(v1alpha1.During, p.judging())
-	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && (sum.Failed || sum.Holding) {
+	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && Stops(sum) {
 		return out, nil
 	}
 	p.wake(wake)
@@ -269,6 +271,9 @@ func (p *moving) judging() Judging {
 	j := Judging{World: p.world, Members: p.run.Admitted.Members, Step: p.state.Step + 1, Want: p.want}
 	if p.state.Moved != nil {
 		j.Moved = p.state.Moved.Time
+	}
+	if p.state.FirstMoved != nil {
+		j.FirstMoved = p.state.FirstMoved.Time
 	}
 	return j
 }

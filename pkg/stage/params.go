@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-multierror"
-	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 )
 
@@ -48,14 +47,14 @@ func valuesOf(cr *v1beta1.CustomRun) values {
 	return v
 }
 
-func (v *values) addParam(name string, value pipelinev1.ParamValue) {
+func (v *values) addParam(name string, value v1beta1.ParamValue) {
 	switch value.Type {
-	case pipelinev1.ParamTypeArray:
+	case v1beta1.ParamTypeArray:
 		v.arrays["params."+name] = value.ArrayVal
 		for i, e := range value.ArrayVal {
 			v.scalars[fmt.Sprintf("params.%s[%d]", name, i)] = e
 		}
-	case pipelinev1.ParamTypeObject:
+	case v1beta1.ParamTypeObject:
 		for k, e := range value.ObjectVal {
 			v.scalars["params."+name+"."+k] = e
 		}

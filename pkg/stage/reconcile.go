@@ -218,7 +218,7 @@ func (r *Reconciler) compiled(key guardKey, guards []v1alpha1.Guard) (*guard.Set
 	if s := r.guards.get(key); s != nil {
 		return s, nil
 	}
-	s, errs := guard.CompileAll(guards, field.NewPath("spec", "guards"), guard.DefaultLimits())
+	s, errs := guard.CompileAll(guards, field.NewPath("spec", "guards"), guard.Limits{})
 	if len(errs) > 0 {
 		return nil, errs.ToAggregate()
 	}

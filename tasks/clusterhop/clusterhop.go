@@ -149,8 +149,8 @@ func (g *gate) silent(context.Context) (*stage.Outcome, error) {
 		at := g.run.Stamp()
 		g.state.SilentSince = &at
 	}
-	sum, wake := g.run.Judge(v1alpha1.During, stage.Judging{World: g.from, Members: g.spec.From, Moved: g.state.SilentSince.Time})
-	if out := stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake); out != nil && (sum.Failed || sum.Holding) {
+	sum, wake := g.run.Judge(v1alpha1.During, stage.Judging{World: g.from, Members: g.spec.From, FirstMoved: g.state.SilentSince.Time, Moved: g.state.SilentSince.Time, Step: 1})
+	if out := stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake); out != nil && stage.Stops(sum) {
 		return out, nil
 	}
 	period := time.Duration(0)
@@ -188,7 +188,7 @@ func (g *gate) next(ctx context.Context) (*stage.Outcome, error) {
 }
 
 func (g *gate) after(context.Context) (*stage.Outcome, error) {
-	sum, wake := g.run.Judge(v1alpha1.After, stage.Judging{World: g.to, Members: g.spec.To, Moved: g.state.Next.Time})
+	sum, wake := g.run.Judge(v1alpha1.After, stage.Judging{World: g.to, Members: g.spec.To, FirstMoved: g.state.Next.Time, Moved: g.state.Next.Time, Step: 1})
 	return stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake), nil
 }
 
