@@ -1,0 +1,188 @@
+//go:build integration
+
+package admission
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// TestSchemas creates objects and, where a later form is given, changes them into it. The server must refuse the last with the words, or take
+// all where there are none. No policy is at work here but the one that stands in for a rule of InPlaceSet's schema.
+func TestSchemas(t *testing.T) {
+	const (
+		workload = "{apiVersion: apps.periplus.dev/v1alpha1, kind: InPlaceSet, name: web}"
+		touched  = "{member: m1, kind: InPlaceSet, workload: web, uid: u, time: '2026-01-01T00:00:00Z', previous: {revision: r1, partition: 100%}}"
+	)
+	set := func(spec string) string { return "selector: {matchLabels: {app: web}}, " + spec }
+	const pods = "template: {metadata: {labels: {app: web}}, spec: {containers: [{name: app, image: web}]}}"
+	for _, c := range []struct {
+		name, kind string
+		// spec, and status if it starts with it; then what it becomes.
+		object, then string
+		refused      []string
+	}{
+		{name: "a target names a workload", kind: "Target", object: "spec: {workload: " + workload + ", maxUnavailable: 25%}"},
+		{name: "a target selects workloads", kind: "Target", object: "spec: {workload: {apiVersion: apps.periplus.dev/v1alpha1, kind: InPlaceSet, selector: {app: web}}}"},
+		{name: "a target by name and selector is refused", kind: "Target",
+			object:  "spec: {workload: {apiVersion: apps.periplus.dev/v1alpha1, kind: InPlaceSet, name: web, selector: {app: web}}}",
+			refused: []string{"spec.workload", "exactly one of name and selector"}},
+		{name: "a target by neither name nor selector is refused", kind: "Target",
+			object: "spec: {workload: {apiVersion: apps.periplus.dev/v1alpha1, kind: InPlaceSet}}", refused: []string{"spec.workload", "exactly one of name and selector"}},
+		{name: "a target of a kind that no adapter knows is refused", kind: "Target",
+			object: "spec: {workload: {apiVersion: apps.periplus.dev/v1alpha1, kind: DaemonSet, name: web}}", refused: []string{"spec.workload.kind", "InPlaceSet"}},
+		{name: "a target that lets nothing be unavailable is refused", kind: "Target", object: "spec: {workload: " + workload + ", maxUnavailable: 0%}",
+			refused: []string{"spec.maxUnavailable", "1% to 100%"}},
+		{name: "a target that lets 0 pods be unavailable is refused", kind: "Target", object: "spec: {workload: " + workload + ", maxUnavailable: 0}",
+			refused: []string{"spec.maxUnavailable", "1 or more"}},
+
+		{name: "a canary says how many pods", kind: "Canary", object: "spec: {target: web, members: [m1], pods: 1, bake: 1m}"},
+		{name: "a canary without a number of pods is refused", kind: "Canary", object: "spec: {target: web, members: [m1]}", refused: []string{"spec.pods"}},
+		{name: "a canary without a target is refused", kind: "Canary", object: "spec: {members: [m1], pods: 1}", refused: []string{"spec.target"}},
+		{name: "an outcome that does not exist is refused with those that do", kind: "Canary", object: "spec: {target: web, pods: 1, onGuardFailure: Shrug}",
+			refused: []string{"spec.onGuardFailure", `"Hold", "Fail"`}},
+		{name: "a bump of a unit without a name is refused", kind: "PartitionBump", object: "spec: {target: web, steps: [{updated: 50%}]}", refused: []string{"spec.steps[0].unit"}},
+		{name: "a hop from nowhere is refused", kind: "ClusterHop", object: "spec: {target: web, from: [], to: [m2]}", refused: []string{"spec.from"}},
+		{name: "a confirm that less than nobody must give is refused", kind: "Confirm", object: "spec: {required: -1}", refused: []string{"spec.required"}},
+		{name: "two guards of one name are refused", kind: "GuardSet", object: "spec: {guards: [{name: a, expr: 'true'}, {name: a, expr: 'false'}]}",
+			refused: []string{"spec.guards[1]", "Duplicate"}},
+		{name: "a guard at no known time is refused", kind: "GuardSet", object: "spec: {guards: [{name: a, expr: 'true', when: Sometimes}]}", refused: []string{"spec.guards[0].when"}},
+
+		{name: "an answer that is neither yes nor no is refused", kind: "Approval", object: "spec: {runRef: {name: r, uid: u}, question: q, decision: Maybe, user: admin}",
+			refused: []string{"spec.decision", `"Approve", "Reject"`}},
+		{name: "an answer to a run of any UID is refused", kind: "Approval", object: "spec: {runRef: {name: r}, question: q, decision: Approve, user: admin}",
+			refused: []string{"spec.runRef.uid"}},
+		{name: "an answer that is edited is refused", kind: "Approval", object: "spec: {runRef: {name: r, uid: u}, question: q, decision: Reject, user: admin}",
+			then: "spec: {runRef: {name: r, uid: u}, question: q, decision: Approve, user: admin}", refused: []string{"spec", "never changes"}},
+
+		{name: "a record whose spec changes is refused", kind: "Release", object: "spec: {root: {kind: PipelineRun, name: web, uid: u}, initiator: alice}",
+			then: "spec: {root: {kind: PipelineRun, name: web, uid: u}, initiator: bob}", refused: []string{"spec", "never changes"}},
+		{name: "a record of a root that is no run is refused", kind: "Release", object: "spec: {root: {kind: Pod, name: web, uid: u}}", refused: []string{"spec.root.kind"}},
+		{name: "what was touched learns its revision", kind: "Release", object: "status: {touched: [" + touched + "]}",
+			then: "status: {touched: [" + strings.Replace(touched, "{member", "{revision: r2, member", 1) + "]}"},
+		{name: "what was touched and is taken off the record is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",
+			then: "status: {touched: []}", refused: []string{"status.touched", "not taken away"}},
+		{name: "a previous state that changes is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",
+			then: "status: {touched: [" + strings.Replace(touched, "r1", "r0", 1) + "]}", refused: []string{"status.touched", "previous", "never changes"}},
+		{name: "a previous partition that changes is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",
+			then: "status: {touched: [" + strings.Replace(touched, "100%", "50%", 1) + "]}", refused: []string{"status.touched", "previous", "never changes"}},
+		{name: "a time of touching that changes is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",
+			then: "status: {touched: [" + strings.Replace(touched, "2026", "2027", 1) + "]}", refused: []string{"status.touched", "time", "never changes"}},
+		{name: "a revision that changes once it is known is refused", kind: "Release",
+			object:  "status: {touched: [" + strings.Replace(touched, "{member", "{revision: r2, member", 1) + "]}",
+			then:    "status: {touched: [" + strings.Replace(touched, "{member", "{revision: r3, member", 1) + "]}",
+			refused: []string{"status.touched", "revision", "never changes once it is set"}},
+
+		{name: "a member without a kubeconfig is refused", kind: "Member", object: "spec: {importance: 1}", refused: []string{"spec.kubeconfigSecretRef"}},
+		{name: "a member is reached by a Secret's key", kind: "Member", object: "spec: {kubeconfigSecretRef: {namespace: periplus-system, name: m1}}"},
+
+		{name: "a set is at rest with all pods held back", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {partition: 100%}}"},
+		{name: "a partition above all pods is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {partition: 101%}}",
+			refused: []string{"spec.updateStrategy.partition", "0% to 100%"}},
+		{name: "a partition below no pods is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {partition: -1}}",
+			refused: []string{"spec.updateStrategy.partition", "0 or more"}},
+		{name: "a partition in words is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {partition: half}}",
+			refused: []string{"spec.updateStrategy.partition", "0% to 100%"}},
+		{name: "a set that may never be unavailable is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {maxUnavailable: 0}}",
+			refused: []string{"spec.updateStrategy.maxUnavailable", "1 or more"}},
+		{name: "a selector that changes is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + "}",
+			then:    "spec: {selector: {matchLabels: {app: shop}}, template: {metadata: {labels: {app: shop}}, spec: {containers: [{name: app, image: web}]}}}",
+			refused: []string{"spec.selector", "cannot be changed"}},
+		{name: "pods that the set does not select are refused", kind: "InPlaceSet",
+			object:  "spec: {" + set("template: {metadata: {labels: {app: shop}}, spec: {containers: [{name: app, image: web}]}}") + "}",
+			refused: []string{"spec.template.metadata.labels", "app=web is missing"}},
+		{name: "pods without labels are refused", kind: "InPlaceSet", object: "spec: {" + set("template: {spec: {containers: [{name: app, image: web}]}}") + "}",
+			refused: []string{"spec.template.metadata.labels", "app=web is missing"}},
+		{name: "a set of less than no pods is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", replicas: -1}", refused: []string{"spec.replicas"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(context.Background(), limit)
+			defer cancel()
+			err := become(ctx, t, c.kind, c.object, c.then)
+			if len(c.refused) == 0 {
+				if err != nil {
+					t.Errorf("was refused: %v", err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("was accepted")
+			}
+			for _, w := range c.refused {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("the error must say %q, and is: %v", w, err)
+				}
+			}
+		})
+	}
+}
+
+var kinds = map[string]schema.GroupVersionResource{
+	"Target": targets, "Approval": approvals, "Release": releases,
+	"Canary":        targets.GroupVersion().WithResource("canaries"),
+	"PartitionBump": targets.GroupVersion().WithResource("partitionbumps"),
+	"ClusterHop":    targets.GroupVersion().WithResource("clusterhops"),
+	"Confirm":       targets.GroupVersion().WithResource("confirms"),
+	"GuardSet":      targets.GroupVersion().WithResource("guardsets"),
+	"Member":        {Group: "fleet.periplus.dev", Version: "v1alpha1", Resource: "members"},
+	"InPlaceSet":    {Group: "apps.periplus.dev", Version: "v1alpha1", Resource: "inplacesets"},
+}
+
+// become creates an object and changes it. Records are the controller's, everything else the admin's.
+func become(ctx context.Context, t *testing.T, kind, first, then string) error {
+	t.Helper()
+	gvr, who := kinds[kind], admin
+	if kind == "Release" {
+		who = controller
+	}
+	client := who.on(gvr)
+	if kind == "Member" {
+		client = who.client().Resource(gvr)
+	}
+	obj := object("apiVersion: %s\nkind: %s\nmetadata: {name: %s}\n%s\n", gvr.GroupVersion(), kind, fresh("thing"), first)
+	status := obj.Object["status"]
+	if status != nil {
+		obj.Object["spec"] = release().Object["spec"]
+	}
+	got, err := client.Create(ctx, obj, metav1.CreateOptions{})
+	write := func(field string, value any) {
+		if err != nil {
+			return
+		}
+		got.Object[field] = value
+		if field == "status" {
+			got, err = client.UpdateStatus(ctx, got, metav1.UpdateOptions{})
+		} else {
+			got, err = client.Update(ctx, got, metav1.UpdateOptions{})
+		}
+	}
+	if status != nil {
+		write("status", status)
+	}
+	if then == "" {
+		return err
+	}
+	if err != nil {
+		t.Fatalf("before the change: %v", err)
+	}
+	for field, value := range object("%s", then).Object {
+		write(field, value)
+	}
+	return err
+}
+
+// workloadPolicyWorks waits until the policy that checks the labels of InPlaceSets refuses something.
+func workloadPolicyWorks(ctx context.Context) error {
+	set := object("apiVersion: apps.periplus.dev/v1alpha1\nkind: InPlaceSet\nmetadata: {name: probe}\n" +
+		"spec: {selector: {matchLabels: {app: web}}, template: {spec: {containers: [{name: app, image: web}]}}}\n")
+	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
+		_, err := admin.on(kinds["InPlaceSet"]).Create(ctx, set, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err != nil && strings.Contains(err.Error(), "inplacesets.apps.periplus.dev"), nil
+	})
+}
