@@ -24,11 +24,16 @@ const FinalizerName = "stages.periplus.dev/stage"
 // concurrency is how many runs of one kind are worked on at once. Steps never wait for a member longer than one call's timeout.
 const concurrency = 16
 
+// NewReconciler returns the reconciler of one kind; enqueue asks for a pass over a run, and may be called from any goroutine.
+func NewReconciler(f *Frame, task Task, enqueue func(types.NamespacedName)) *Reconciler {
+	return &Reconciler{Frame: f, Task: task, enqueue: enqueue}
+}
+
 // NewController returns the constructor of one kind's controller.
 func NewController(frame func(context.Context) *Frame, task Task) injection.ControllerConstructor {
 	return func(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 		runs := customruninformer.Get(ctx)
-		r := &Reconciler{Frame: frame(ctx), Task: task}
+		r := NewReconciler(frame(ctx), task, nil)
 		ours := func(obj any) bool {
 			if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
 				obj = d.Obj

@@ -203,15 +203,34 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 	if st.Admitted == nil {
 		return run, nil
 	}
-	if run.Spec, err = decodeStrict(r.Task, st.Admitted.Spec.Raw); err != nil || st.Admitted.Kind != r.Task.Kind() {
-		run.Status.Admitted, run.Admitted = nil, nil // damaged: admitted anew.
-		return run, nil
-	}
-	if run.guards, err = r.compiled(guardKey{cr.UID, st.Attempt}, st.Admitted.Guards); err != nil {
+	if err := r.resume(run); err != nil {
+		// Damaged: what was admitted cannot be what we wrote. It is admitted anew.
+		logging.FromContext(ctx).Warnw("admitting the stage anew", "error", err)
 		run.Status.Admitted, run.Admitted = nil, nil
 		return run, nil
 	}
 	return run, r.loadApprovals(run)
+}
+
+// resume decodes what was admitted, and refuses what admission would not have let through.
+func (r *Reconciler) resume(run *Run) error {
+	a := run.Admitted
+	if a.Kind != r.Task.Kind() {
+		return fmt.Errorf("a %s was admitted, not a %s", a.Kind, r.Task.Kind())
+	}
+	spec, err := decodeStrict(r.Task, a.Spec.Raw)
+	if err != nil {
+		return err
+	}
+	if errs := spec.Validate(field.NewPath("spec")); len(errs) > 0 {
+		return errs.ToAggregate()
+	}
+	if scope := r.Task.Scope(spec); scope != nil && (a.Target == nil || len(a.Members) == 0) {
+		return errors.New("no target or no member was admitted")
+	}
+	run.Spec = spec
+	run.guards, err = r.compiled(guardKey{run.UID, run.Status.Attempt}, a.Guards)
+	return err
 }
 
 func (r *Reconciler) compiled(key guardKey, guards []v1alpha1.Guard) (*guard.Set, error) {
