@@ -1,0 +1,145 @@
+package guard
+
+import (
+	"strings"
+	"time"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// view is one member at one moment, as expressions see it. Variables are made when they are first asked for, and shared by the guards that
+// are judged on the same input; it belongs to one goroutine.
+type view struct {
+	in  *Input
+	now time.Time
+	// elapsed is set for each guard: it depends on what the guard counts from.
+	elapsed time.Duration
+	// budget is what loops may still cost; see metered.
+	budget uint64
+	// taps are the values of the parts of the expression that was evaluated last, nil where one was not reached.
+	taps [maxParts]ref.Val
+
+	rows    []podRow
+	made    map[string]ref.Val
+	updated int
+}
+
+func newView(in *Input, now time.Time) *view {
+	v := &view{in: in, now: now, made: make(map[string]ref.Val, len(variables))}
+	for i := range in.Pods {
+		if in.Pods[i].Updated {
+			v.updated++
+		}
+	}
+	return v
+}
+
+// ResolveName implements cel.Activation.
+func (v *view) ResolveName(name string) (any, bool) {
+	switch name {
+	case varElapsed:
+		return types.Duration{Duration: v.elapsed}, true
+	case varNow:
+		return types.Timestamp{Time: v.now}, true
+	case varWant:
+		return types.Int(v.in.Want), true
+	}
+	if val, ok := v.made[name]; ok {
+		return val, true
+	}
+	val := v.make(name)
+	if val == nil {
+		return nil, false
+	}
+	v.made[name] = val
+	return val, true
+}
+
+// Parent implements cel.Activation.
+func (v *view) Parent() cel.Activation { return nil }
+
+func (v *view) make(name string) ref.Val {
+	switch name {
+	case varPods:
+		return v.podList(len(v.in.Pods), func(*Pod) bool { return true })
+	case varUpdated:
+		return v.podList(v.updated, func(p *Pod) bool { return p.Updated })
+	case varStable:
+		return v.podList(len(v.in.Pods)-v.updated, func(p *Pod) bool { return !p.Updated && !p.Moving })
+	case varUnits:
+		rows := make([]value[Unit], len(v.in.Units))
+		list := make([]ref.Val, len(rows))
+		for i := range rows {
+			rows[i] = value[Unit]{of: &v.in.Units[i], typ: unitType}
+			list[i] = &rows[i]
+		}
+		return types.NewRefValList(types.DefaultTypeAdapter, list)
+	case varWorkload:
+		return &value[Workload]{of: &v.in.Workload, typ: workloadType}
+	case varMember:
+		labels := types.NewStringStringMap(types.DefaultTypeAdapter, v.in.MemberLabels)
+		return &value[memberRow]{of: &memberRow{name: v.in.Member, labels: labels}, typ: memberType}
+	case varParams:
+		return types.NewStringStringMap(types.DefaultTypeAdapter, v.in.Params)
+	}
+	return nil
+}
+
+func (v *view) podList(n int, belongs func(*Pod) bool) ref.Val {
+	if v.rows == nil {
+		v.rows = make([]podRow, len(v.in.Pods))
+		for i := range v.rows {
+			p := &v.in.Pods[i]
+			v.rows[i] = podRow{Pod: p, age: max(0, v.now.Sub(p.Created))}
+		}
+	}
+	vals := make([]value[podRow], 0, n)
+	list := make([]ref.Val, 0, n)
+	for i := range v.rows {
+		if belongs(v.rows[i].Pod) {
+			vals = append(vals, value[podRow]{of: &v.rows[i], typ: podType})
+			list = append(list, &vals[len(vals)-1])
+		}
+	}
+	return types.NewRefValList(types.DefaultTypeAdapter, list)
+}
+
+// missing says why an expression with these names has nothing to be judged on: an empty list would make all(…) true of nothing. The verdict
+// is empty where there is something. Without stable pods there is something to judge: at the end of a rollout there are none.
+func (v *view) missing(uses names, when v1alpha1.GuardWhen) (v1alpha1.Verdict, string) {
+	in := v.in
+	var why []string
+	applies := false
+	lacks := func(name, reason string, notApplicable bool) {
+		if uses[name] {
+			why = append(why, reason)
+			applies = applies || !notApplicable
+		}
+	}
+	if in.Missing != "" {
+		return v1alpha1.VerdictInconclusive, in.Missing
+	}
+	if v.updated == 0 {
+		lacks(varUpdated, "no pod has observed the new revision", in.Want == 0 && when != v1alpha1.Before)
+	}
+	if len(in.Pods) == 0 {
+		lacks(varPods, "no pod is seen", in.Workload.Kind != "" && in.Workload.Replicas == 0)
+	}
+	if len(in.Units) == 0 {
+		lacks(varUnits, "no unit is seen", false)
+	}
+	if in.Workload.Kind == "" {
+		lacks(varWorkload, "the workload is not seen", false)
+	}
+	switch {
+	case len(why) == 0:
+		return "", ""
+	case applies:
+		return v1alpha1.VerdictInconclusive, strings.Join(why, "; ")
+	}
+	return v1alpha1.VerdictNotApplicable, strings.Join(why, "; ") + ", and none is wanted in this step"
+}
