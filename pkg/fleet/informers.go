@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -52,6 +53,22 @@ func (r *run) synced(now time.Time, gap time.Duration) bool {
 	return r.open > 0 || !r.observed || now.Sub(r.closed) < gap
 }
 
+// problem says why a run is not synced; nil where it is.
+func (r *run) problem(now time.Time, gap time.Duration) error {
+	if r.synced(now, gap) {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.reg.HasSynced():
+		return fmt.Errorf("its watch is closed since %s", r.closed.UTC().Format(time.RFC3339))
+	}
+	return errors.New("its first list is not complete yet")
+}
+
 func (m *member) informer(s *Session, key string, make func(Clients) cache.SharedIndexInformer) (cache.SharedIndexInformer, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -91,9 +108,7 @@ func (m *member) informerError(key string) error {
 	case i.run == nil:
 		return i.err
 	}
-	i.run.mu.Lock()
-	defer i.run.mu.Unlock()
-	return i.run.err
+	return i.run.problem(m.fleet.opts.Clock.Now(), m.fleet.opts.WatchGap)
 }
 
 // letGo takes a user off; an informer that has none lingers and then ends. m.mu is held.

@@ -38,7 +38,7 @@ func (s *Session) Informer(key string, make func(Clients) cache.SharedIndexInfor
 	return s.m.informer(s, key, make)
 }
 
-// InformerError says why the informer of a key does not get its data, as last seen; nil where it does, or has not been asked for.
+// InformerError says why the informer of a key is not synced, as last seen; nil where it is, or has not been asked for.
 func (s *Session) InformerError(key string) error { return s.m.informerError(key) }
 
 // Do makes one call, a read or a write, to the member. what says it, for errors and people, such as "patching InPlaceSet web/productpage".
