@@ -1,0 +1,233 @@
+package inplaceset
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
+	"knative.dev/pkg/client/injection/kube/informers/apps/v1/controllerrevision/filtered"
+	filteredpod "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
+	endpointsliceinformer "knative.dev/pkg/client/injection/kube/informers/discovery/v1/endpointslice"
+	filteredfactory "knative.dev/pkg/client/injection/kube/informers/factory/filtered"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	periplusscheme "github.com/periplus-dev/periplus/pkg/client/clientset/versioned/scheme"
+	periplusclient "github.com/periplus-dev/periplus/pkg/client/injection/client"
+	"github.com/periplus-dev/periplus/pkg/client/injection/informers/apps/v1alpha1/inplaceset"
+	"github.com/periplus-dev/periplus/pkg/loop"
+	"github.com/periplus-dev/periplus/pkg/overlay"
+)
+
+const (
+	// Name of the work queue.
+	Name = "inplacesets"
+	// concurrency is how many sets are worked on at once. A pass mostly waits for the API server.
+	concurrency = 16
+	// byOwner indexes what an InPlaceSet controls by the set's UID.
+	byOwner = "owner"
+)
+
+// WithSelector tells injection which pods and ControllerRevisions the controller's informers watch: ours alone. It goes into the context before
+// the informers are made.
+func WithSelector(ctx context.Context) context.Context {
+	return filteredfactory.WithSelectors(ctx, v1alpha1.LabelInPlaceSet)
+}
+
+// NewController wires the controller. The context must come from WithSelector.
+func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
+	sets := inplaceset.Get(ctx)
+	pods := filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer()
+	revisions := filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer()
+	slices := endpointsliceinformer.Get(ctx).Informer()
+
+	r := &reconciler{
+		kube: kubeclient.Get(ctx), periplus: periplusclient.Get(ctx),
+		sets: sets.Lister(), pods: pods.GetIndexer(), revisions: revisions.GetIndexer(), slices: slices.GetIndexer(),
+		clock: clock.RealClock{}, recorder: newRecorder(ctx), drains: newDrains(), memory: newMemory(),
+	}
+	r.writtenPods = overlay.New(r.clock, ownerUID[*corev1.Pod])
+	r.writtenRevisions = overlay.New(r.clock, ownerUID[*appsv1.ControllerRevision])
+	r.writtenSets = overlay.New(r.clock, func(set *v1alpha1.InPlaceSet) string { return string(set.UID) })
+
+	impl := loop.New(ctx, loop.Config{
+		Name: Name, Concurrency: concurrency, Reconcile: r.reconcile,
+		List: func() ([]types.NamespacedName, error) {
+			all, err := r.sets.List(labels.Everything())
+			if err != nil {
+				return nil, fmt.Errorf("listing InPlaceSets: %w", err)
+			}
+			keys := make([]types.NamespacedName, 0, len(all))
+			for _, set := range all {
+				keys = append(keys, keyOf(set))
+			}
+			return keys, nil
+		},
+	})
+	r.enqueue, r.enqueueAfter = impl.EnqueueKey, impl.EnqueueKeyAfter
+
+	must(sets.Informer().SetTransform(withoutManagedFields))
+	must(pods.SetTransform(withoutManagedFields))
+	must(revisions.SetTransform(withoutManagedFields))
+	must(slices.SetTransform(onlyAddresses))
+	must(pods.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
+	must(revisions.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
+	must(slices.AddIndexers(cache.Indexers{byAddress: indexByAddress}))
+
+	handle(sets.Informer(), handlers[*v1alpha1.InPlaceSet]{set: r.setChanged, gone: func(set *v1alpha1.InPlaceSet) { r.enqueue(keyOf(set)) }})
+	handle(pods, handlers[*corev1.Pod]{set: r.podChanged, gone: r.podGone})
+	handle(revisions, handlers[*appsv1.ControllerRevision]{
+		set:  func(_, revision *appsv1.ControllerRevision) { r.writtenRevisions.Observed(revision) },
+		gone: r.revisionGone,
+	})
+	handle(slices, handlers[*discoveryv1.EndpointSlice]{
+		set:  func(before, now *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(before, now)) },
+		gone: func(slice *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(slice, nil)) },
+	})
+	return impl
+}
+
+// newRecorder uses the recorder in the context, as tests put it there, or makes one that writes to the API server until the context ends.
+func newRecorder(ctx context.Context) record.EventRecorder {
+	if recorder := controller.GetEventRecorder(ctx); recorder != nil {
+		return recorder
+	}
+	must(periplusscheme.AddToScheme(scheme.Scheme)) // the recorder names kinds by the scheme.
+	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
+	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: kubeclient.Get(ctx).CoreV1().Events("")})
+	go func() {
+		<-ctx.Done()
+		broadcaster.Shutdown()
+	}()
+	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "inplaceset-controller"})
+}
+
+// setChanged leaves out what the controller wrote itself: the status.
+func (r *reconciler) setChanged(before, now *v1alpha1.InPlaceSet) {
+	r.writtenSets.Observed(now)
+	if before != nil && before.ResourceVersion != now.ResourceVersion && before.UID == now.UID && before.Generation == now.Generation &&
+		(before.DeletionTimestamp == nil) == (now.DeletionTimestamp == nil) {
+		return
+	}
+	r.enqueue(keyOf(now))
+}
+
+func (r *reconciler) podChanged(before, now *corev1.Pod) {
+	r.writtenPods.Observed(now)
+	for _, pod := range []*corev1.Pod{before, now} {
+		if pod != nil {
+			r.enqueueOwner(pod)
+		}
+	}
+}
+
+func (r *reconciler) podGone(pod *corev1.Pod) {
+	r.writtenPods.Removed(pod)
+	r.drains.forget(pod.UID)
+	r.enqueueOwner(pod)
+}
+
+func (r *reconciler) revisionGone(revision *appsv1.ControllerRevision) {
+	r.writtenRevisions.Removed(revision)
+	r.enqueueOwner(revision)
+}
+
+func (r *reconciler) enqueueOwner(object metav1.Object) {
+	if owner := ownerOf(object); owner != nil {
+		r.enqueue(types.NamespacedName{Namespace: object.GetNamespace(), Name: owner.Name})
+	}
+}
+
+func (r *reconciler) wake(keys []types.NamespacedName) {
+	for _, key := range keys {
+		r.enqueue(key)
+	}
+}
+
+// withoutManagedFields drops what nobody here reads and is half of a pod.
+func withoutManagedFields(object any) (any, error) {
+	if o, ok := object.(metav1.Object); ok {
+		o.SetManagedFields(nil)
+	}
+	return object, nil
+}
+
+// ownerOf returns the InPlaceSet that controls an object, or nil.
+func ownerOf(object metav1.Object) *metav1.OwnerReference {
+	ref := metav1.GetControllerOfNoCopy(object)
+	if ref == nil || ref.Kind != kind.Kind || ref.APIVersion != kind.GroupVersion().String() {
+		return nil
+	}
+	return ref
+}
+
+func ownerUID[T metav1.Object](object T) string {
+	if owner := ownerOf(object); owner != nil {
+		return string(owner.UID)
+	}
+	return ""
+}
+
+func indexByOwner(object any) ([]string, error) {
+	if o, ok := object.(metav1.Object); ok {
+		if owner := ownerOf(o); owner != nil {
+			return []string{string(owner.UID)}, nil
+		}
+	}
+	return nil, nil
+}
+
+func keyOf(set *v1alpha1.InPlaceSet) types.NamespacedName {
+	return types.NamespacedName{Namespace: set.Namespace, Name: set.Name}
+}
+
+// handlers of an informer's events. set is called for adds, with nothing before, and for updates.
+type handlers[T any] struct {
+	set  func(before, now T)
+	gone func(T)
+}
+
+func handle[T any](informer cache.SharedIndexInformer, h handlers[T]) {
+	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
+		AddFunc: func(object any) {
+			if now, ok := object.(T); ok {
+				var before T
+				h.set(before, now)
+			}
+		},
+		UpdateFunc: func(old, object any) {
+			before, okBefore := old.(T)
+			if now, ok := object.(T); ok && okBefore {
+				h.set(before, now)
+			}
+		},
+		DeleteFunc: func(object any) {
+			if lost, ok := object.(cache.DeletedFinalStateUnknown); ok {
+				object = lost.Obj
+			}
+			if last, ok := object.(T); ok {
+				h.gone(last)
+			}
+		},
+	})
+	must(err)
+}
+
+// must stops the start: informers refuse transforms, indexers and handlers only after they were started.
+func must(err error) {
+	if err != nil {
+		panic(fmt.Errorf("wiring the controller of InPlaceSets: %w", err))
+	}
+}

@@ -1,0 +1,58 @@
+package inplaceset
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// memory is what may be lost at any time and only makes the controller gentler.
+type memory struct {
+	mu   sync.Mutex
+	sets map[types.NamespacedName]*remembered
+}
+
+type remembered struct {
+	uid string
+	// reported is when the status was last written.
+	reported time.Time
+	// taken are names of pods that are not ours.
+	taken map[string]bool
+}
+
+func newMemory() *memory { return &memory{sets: map[types.NamespacedName]*remembered{}} }
+
+// know a set; replaced says that another one had its name, and which.
+func (m *memory) know(key types.NamespacedName, uid string) (before string, replaced bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.sets[key]
+	if known != nil && known.uid == uid {
+		return "", false
+	}
+	m.sets[key] = &remembered{uid: uid, taken: map[string]bool{}}
+	if known == nil {
+		return "", false
+	}
+	return known.uid, true
+}
+
+func (m *memory) forget(key types.NamespacedName) (uid string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.sets[key]
+	if known == nil {
+		return "", false
+	}
+	delete(m.sets, key)
+	return known.uid, true
+}
+
+func (m *memory) of(key types.NamespacedName, do func(*remembered)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if known := m.sets[key]; known != nil {
+		do(known)
+	}
+}

@@ -1,0 +1,194 @@
+package inplaceset
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/plan"
+)
+
+// observe reads all that a pass is about. It writes nothing but a ControllerRevision for a new template.
+func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pass, error) {
+	p := &pass{set: set, now: r.clock.Now(), problems: problemsOf(set), publishers: map[string]bool{}}
+	if err := r.ask(ctx, set); err != nil {
+		return nil, err
+	}
+	found, err := r.pods.ByIndex(byOwner, string(set.UID))
+	if err != nil {
+		return nil, fmt.Errorf("listing pods of InPlaceSet %s/%s: %w", set.Namespace, set.Name, err)
+	}
+	cached := make([]*corev1.Pod, 0, len(found))
+	for _, object := range found {
+		if pod, ok := object.(*corev1.Pod); ok {
+			cached = append(cached, pod)
+		}
+	}
+	selector := selectorOf(set)
+	for _, pod := range r.writtenPods.Over(string(set.UID), cached) {
+		switch {
+		case pod.DeletionTimestamp != nil:
+			p.leaving = append(p.leaving, pod)
+		case isOurs(pod, set, selector):
+			p.pods = append(p.pods, pod)
+		}
+	}
+	slices.SortFunc(p.pods, func(a, b *corev1.Pod) int {
+		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	if err := r.revise(ctx, p); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// ask the API server about pods whose writes got no answer, or which the informer does not catch up with.
+func (r *reconciler) ask(ctx context.Context, set *v1alpha1.InPlaceSet) error {
+	for _, name := range r.writtenPods.Doubtful(string(set.UID)) {
+		pod, err := r.kube.CoreV1().Pods(set.Namespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			r.writtenPods.Settle(string(set.UID), name, nil)
+		case err != nil:
+			return fmt.Errorf("reading pod %s/%s, whose last write is in doubt: %w", set.Namespace, name, err)
+		case ownerUID(pod) != string(set.UID):
+			r.writtenPods.Settle(string(set.UID), name, nil)
+		default:
+			r.writtenPods.Settle(string(set.UID), name, &pod)
+		}
+	}
+	return nil
+}
+
+// isOurs: the controller reference, the label that our informer selects by, and the set's own selector. Anything less is left alone.
+func isOurs(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Selector) bool {
+	owner := ownerOf(pod)
+	return owner != nil && owner.UID == set.UID && pod.Labels[v1alpha1.LabelInPlaceSet] == set.Name && selector.Matches(labels.Set(pod.Labels))
+}
+
+// selectorOf returns a selector that matches nothing where the set's cannot be read; problemsOf says so to the user.
+func selectorOf(set *v1alpha1.InPlaceSet) labels.Selector {
+	selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector)
+	if err != nil {
+		return labels.Nothing()
+	}
+	return selector
+}
+
+// problemsOf a spec that the schema cannot see.
+func problemsOf(set *v1alpha1.InPlaceSet) []string {
+	var out []string
+	template := &set.Spec.Template
+	if selector, err := metav1.LabelSelectorAsSelector(set.Spec.Selector); err != nil {
+		out = append(out, fmt.Sprintf("spec.selector: %v", err))
+	} else if selector.Empty() {
+		out = append(out, "spec.selector: is empty and would match every pod; name a label of the template")
+	} else if !selector.Matches(labels.Set(template.Labels)) {
+		out = append(out, "spec.template.metadata.labels: do not match spec.selector")
+	}
+	if policy := template.Spec.RestartPolicy; policy != "" && policy != corev1.RestartPolicyAlways {
+		out = append(out, fmt.Sprintf("spec.template.spec.restartPolicy: is %s; pods of an InPlaceSet run for ever, so it must be Always", policy))
+	}
+	if template.Spec.ActiveDeadlineSeconds != nil {
+		out = append(out, "spec.template.spec.activeDeadlineSeconds: pods of an InPlaceSet run for ever; take it out")
+	}
+	if len(template.Spec.Containers) == 0 {
+		out = append(out, "spec.template.spec.containers: there is none")
+	}
+	if len(set.Name) > maxNameLength {
+		out = append(out, fmt.Sprintf("metadata.name: has %d characters; pods are named after it, so it must have at most %d", len(set.Name), maxNameLength))
+	}
+	return out
+}
+
+// change of pods on one revision to the update revision.
+type change struct {
+	inplace.Change
+	// rebuild: it does not fit, is not wanted in place, or the revision's template is lost.
+	rebuild bool
+}
+
+// decide fills in the plan.
+func (p *pass) decide() error {
+	strategy := p.set.Spec.UpdateStrategy
+	p.state = plan.InPlaceSetState{
+		Replicas: replicasOf(p.set), Partition: strategy.Partition, MaxUnavailable: strategy.MaxUnavailable, Paused: strategy.Paused,
+		Current: p.current, Update: p.update,
+	}
+	p.compare(strategy.Type)
+	p.state.Refused = len(p.misfits) > 0 && strategy.Type == v1alpha1.InPlaceOnly
+	for _, pod := range p.pods {
+		revision := pod.Labels[v1alpha1.LabelRevision]
+		left, comes := inplace.AvailableIn(pod, p.set.Spec.MinReadySeconds, p.now)
+		if comes {
+			p.wakeAfter(left)
+		}
+		closed := inplace.ClosedFor(pod)
+		p.state.Pods = append(p.state.Pods, plan.InPlacePod{
+			Name: pod.Name, Revision: revision, Created: pod.CreationTimestamp.Time,
+			Available: comes && left <= 0, Ready: inplace.Ready(pod),
+			Changing: inplace.UpdateInProgress(pod), Closed: closed == inplace.GateChanging, Leaving: closed == inplace.GateLeaving,
+			Ended:   pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+			Rebuild: p.changes[revision].rebuild,
+		})
+	}
+	if len(p.problems) > 0 {
+		return nil // an empty plan: what was begun is brought to its end, and nothing else moves.
+	}
+	var err error
+	if p.plan, err = plan.InPlaceSet(p.state); err != nil {
+		p.problems = append(p.problems, "spec.updateStrategy: "+err.Error())
+	}
+	return nil
+}
+
+// compare each revision that pods are on, and the current one, with the update revision.
+func (p *pass) compare(how v1alpha1.UpdateType) {
+	p.changes = map[string]change{}
+	to := p.template(p.update)
+	revisions := []string{p.current}
+	for _, pod := range p.pods {
+		revisions = append(revisions, pod.Labels[v1alpha1.LabelRevision])
+	}
+	misfits := map[string]bool{}
+	for _, revision := range revisions {
+		if _, known := p.changes[revision]; known || revision == p.update || to == nil {
+			continue
+		}
+		from := p.template(revision)
+		if from == nil {
+			p.changes[revision] = change{rebuild: true}
+			misfits[fmt.Sprintf("spec.template (revision %q is not in the history)", revision)] = true
+			continue
+		}
+		c := inplace.Compare(from, to)
+		p.changes[revision] = change{Change: c, rebuild: how == v1alpha1.ReCreate || !c.Fits()}
+		for _, path := range c.Misfits {
+			misfits[path] = true
+		}
+	}
+	for path := range misfits {
+		p.misfits = append(p.misfits, path)
+	}
+	slices.Sort(p.misfits)
+}
+
+func replicasOf(set *v1alpha1.InPlaceSet) int32 {
+	if set.Spec.Replicas == nil {
+		return 1
+	}
+	return *set.Spec.Replicas
+}

@@ -1,0 +1,181 @@
+package inplaceset
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/inplace"
+)
+
+// Reasons of the conditions Progressing and Available.
+const (
+	// ReasonComplete: every pod is as the template wants it, and available.
+	ReasonComplete = "Complete"
+	// ReasonHeldBack: as ReasonComplete, but for the pods that the partition holds back.
+	ReasonHeldBack = "HeldBack"
+	// ReasonMoving: pods are being created, deleted or changed, or are starting.
+	ReasonMoving = "Moving"
+	// ReasonPaused: pods would be changed but for spec.updateStrategy.paused.
+	ReasonPaused = "Paused"
+	// ReasonPodsFailing: nothing goes on until pods that fail are repaired. The message has their own reasons.
+	ReasonPodsFailing = "PodsFailing"
+	// ReasonInvalidSpec: the spec says something that cannot be. Nothing moves.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonNotInPlace: the change does not fit in place, and the set wants nothing else. Nothing moves.
+	ReasonNotInPlace = "NotInPlace"
+	// ReasonRevisionMissing: a pod is to be created on a revision whose ControllerRevision was deleted.
+	ReasonRevisionMissing = "RevisionMissing"
+	// ReasonCreateFailed: the API server refuses to create pods.
+	ReasonCreateFailed = "CreateFailed"
+	// ReasonEnoughAvailable and ReasonTooFewAvailable are those of Available.
+	ReasonEnoughAvailable = "EnoughAvailable"
+	ReasonTooFewAvailable = "TooFewAvailable"
+)
+
+// progressing says whether the set goes on, and what it waits for. The first that is true counts.
+func (p *pass) progressing(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
+	failing := p.failing()
+	toUpdate := max(s.ExpectedUpdatedReplicas-s.UpdatedAvailableReplicas, 0)
+	starting := p.plan.Unavailable - int32(failing.pods) // #nosec G115 -- a set has at most 10000 pods.
+	moves := len(p.plan.Create) + len(p.plan.Discard) + len(p.plan.ScaleDown) + len(p.plan.Rebuild) + len(p.plan.Update)
+	switch {
+	case len(p.problems) > 0:
+		return stopped(ReasonInvalidSpec, "Nothing moves: "+strings.Join(p.problems, "; "))
+	case p.state.Refused:
+		return stopped(ReasonNotInPlace, fmt.Sprintf("Nothing moves: the change does not fit in place and spec.updateStrategy.type is %s. It differs in %s",
+			v1alpha1.InPlaceOnly, strings.Join(p.misfits, ", ")))
+	case p.missing != "":
+		return stopped(ReasonRevisionMissing, fmt.Sprintf("Pods are missing and cannot be created: ControllerRevision %s-%s was deleted. "+
+			"Restore it, or set spec.updateStrategy.partition to 0", p.set.Name, p.missing))
+	case p.createErr != nil:
+		return stopped(ReasonCreateFailed, p.createErr.Error())
+	case failing.pods > 0 && moves == 0 && starting <= 0:
+		return stopped(ReasonPodsFailing, failing.String())
+	case p.set.Spec.UpdateStrategy.Paused && toUpdate > 0 && starting <= 0:
+		return stopped(ReasonPaused, fmt.Sprintf("%d pods are to be changed to revision %s once spec.updateStrategy.paused is false", toUpdate, p.update))
+	case moves == 0 && p.plan.Unavailable == 0 && p.plan.Waiting == 0:
+		return p.atRest(s)
+	}
+	return goesOn(ReasonMoving, p.movement(s, failing))
+}
+
+func (p *pass) atRest(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
+	if held := s.Replicas - s.UpdatedReplicas; held > 0 {
+		return goesOn(ReasonHeldBack, fmt.Sprintf("%d of %d pods run revision %s; the partition holds %d back", s.UpdatedReplicas, s.Replicas, p.update, held))
+	}
+	return goesOn(ReasonComplete, fmt.Sprintf("All %d pods run revision %s", s.Replicas, p.update))
+}
+
+// movement says where the set is and what the pods on their way wait for.
+func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
+	parts := []string{fmt.Sprintf("%d of %d pods run revision %s, %d of them are available", s.UpdatedReplicas, s.ExpectedUpdatedReplicas, p.update, s.UpdatedAvailableReplicas)}
+	for _, w := range []struct {
+		wait inplace.Wait
+		text string
+	}{
+		{inplace.WaitUnready, "%d wait for the kubelet to take them out of service"},
+		{inplace.WaitEndpointSlices, "%d wait until no EndpointSlice lists them"},
+		{inplace.WaitGracePeriod, "%d are in their grace period"},
+		{inplace.WaitKubelet, "%d wait for the kubelet to change their containers"},
+		{inplace.WaitContainers, "%d wait for their containers"},
+		{inplace.WaitHolder, "%d wait for another change to be done"},
+	} {
+		if n := p.waits[w.wait]; n > 0 {
+			parts = append(parts, fmt.Sprintf(w.text, n))
+		}
+	}
+	if p.plan.Waiting > 0 {
+		parts = append(parts, fmt.Sprintf("%d wait because %d of at most %d are unavailable", p.plan.Waiting, p.plan.Unavailable, p.plan.MaxUnavailable))
+	}
+	if failing.pods > 0 {
+		parts = append(parts, failing.String())
+	}
+	for _, service := range slices.Sorted(maps.Keys(p.publishers)) {
+		parts = append(parts, fmt.Sprintf("Service %s publishes pods that are not ready: no gate keeps its clients from pods that are being changed", service))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// failing pods, by their own reasons.
+type failing struct {
+	pods    int
+	reasons map[string]failure
+}
+
+type failure struct {
+	pods         int
+	pod, message string
+}
+
+func (f failing) String() string {
+	var parts []string
+	for _, reason := range slices.Sorted(maps.Keys(f.reasons)) {
+		of := f.reasons[reason]
+		parts = append(parts, fmt.Sprintf("%d: %s (%s: %s)", of.pods, reason, of.pod, of.message))
+	}
+	return fmt.Sprintf("%d pods fail: %s", f.pods, strings.Join(parts, "; "))
+}
+
+func (p *pass) failing() failing {
+	f := failing{reasons: map[string]failure{}}
+	for i, pod := range p.pods {
+		reason, message := whyFailing(pod)
+		if reason == "" || p.state.Pods[i].Available {
+			continue
+		}
+		f.pods++
+		of, known := f.reasons[reason]
+		if !known {
+			of.pod, of.message = pod.Name, message
+		}
+		of.pods++
+		f.reasons[reason] = of
+	}
+	return f
+}
+
+// hopeless are the reasons of waiting containers that do not go away by waiting a little.
+var hopeless = map[string]bool{
+	"ErrImagePull": true, "ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true, "ImageInspectError": true, "RegistryUnavailable": true,
+	"CrashLoopBackOff": true, "CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true, "PostStartHookError": true,
+}
+
+// whyFailing returns a pod's own reason why it does not come up; empty if it may just be starting.
+func whyFailing(pod *corev1.Pod) (reason, message string) {
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range statuses {
+			if w := statuses[i].State.Waiting; w != nil && hopeless[w.Reason] {
+				return w.Reason, fmt.Sprintf("container %s: %s", statuses[i].Name, w.Message)
+			}
+		}
+	}
+	for i := range pod.Status.Conditions {
+		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
+			return c.Reason, c.Message
+		}
+	}
+	return "", ""
+}
+
+func stopped(reason, message string) metav1.Condition {
+	return metav1.Condition{Type: v1alpha1.ConditionProgressing, Status: metav1.ConditionFalse, Reason: reason, Message: clip(message)}
+}
+
+func goesOn(reason, message string) metav1.Condition {
+	return metav1.Condition{Type: v1alpha1.ConditionProgressing, Status: metav1.ConditionTrue, Reason: reason, Message: clip(message)}
+}
+
+// clip keeps a message below what the API takes, 32 KiB, and what a person reads.
+func clip(message string) string {
+	const longest = 2048
+	if len(message) <= longest {
+		return message
+	}
+	return strings.ToValidUTF8(message[:longest], "") + " …"
+}

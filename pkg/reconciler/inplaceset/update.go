@@ -1,0 +1,112 @@
+package inplaceset
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/inplace"
+)
+
+const defaultGracePeriod = 3 * time.Second
+
+// waits counts the pods by what they wait for.
+type waits map[inplace.Wait]int
+
+// move takes every pod one step on: to where the plan wants it, or back into service.
+func (r *reconciler) move(ctx context.Context, p *pass) error {
+	wishes := map[string]inplace.Wish{}
+	for _, name := range p.plan.ScaleDown {
+		wishes[name] = inplace.Leave
+	}
+	for _, name := range p.plan.Rebuild {
+		wishes[name] = inplace.Leave
+	}
+	for _, name := range p.plan.Update {
+		wishes[name] = inplace.Update
+	}
+	discarded := map[string]bool{}
+	for _, name := range p.plan.Discard {
+		discarded[name] = true
+	}
+
+	p.waits = waits{}
+	var failed failures
+	var group errgroup.Group
+	group.SetLimit(writesAtOnce)
+	for _, pod := range p.pods {
+		if discarded[pod.Name] {
+			group.Go(func() error { failed.add(r.deletePod(ctx, p, pod)); return nil })
+			continue
+		}
+		step, err := r.next(p, pod, wishes[pod.Name])
+		if err != nil {
+			failed.add(err)
+			continue
+		}
+		p.waits[step.Wait]++
+		p.wakeAfter(step.After)
+		if step.Act != inplace.Nothing {
+			group.Go(func() error { failed.add(r.take(ctx, p, pod, step)); return nil })
+		}
+	}
+	_ = group.Wait() // errors are in failed.
+	return mostImportant(failed.errs)
+}
+
+// next asks the engine for the next step of a pod.
+func (r *reconciler) next(p *pass, pod *corev1.Pod, wish inplace.Wish) (inplace.Step, error) {
+	in := inplace.Input{
+		Pod: pod, Wish: wish, Holder: kind.Kind + "/" + p.set.Name,
+		Revision: p.update, Change: p.changes[pod.Labels[v1alpha1.LabelRevision]].Change,
+		GracePeriod: gracePeriodOf(p.set), Now: p.now,
+	}
+	if wish == inplace.Serve {
+		r.drains.forget(pod.UID)
+	} else {
+		r.drains.watch(keyOf(p.set), pod)
+		listed, publisher := r.listing(pod)
+		if publisher != "" {
+			p.publishers[publisher] = true
+		}
+		in.QuietSince = r.drains.looked(pod.UID, inplace.Quiet(pod, listed), p.now)
+	}
+	step, err := inplace.Next(in)
+	if err != nil {
+		return step, fmt.Errorf("deciding the next step of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return step, nil
+}
+
+// take a step. Every write is refused with a conflict if the pod is not the one that was looked at.
+func (r *reconciler) take(ctx context.Context, p *pass, pod *corev1.Pod, step inplace.Step) error {
+	if step.Act == inplace.Delete {
+		return r.deletePod(ctx, p, pod)
+	}
+	var subresources []string
+	what := "changing pod %s/%s in place: %w"
+	if step.Act == inplace.WriteGate {
+		subresources = []string{"status"}
+		what = "writing the readiness gate of pod %s/%s: %w"
+	}
+	_, err := r.writtenPods.Write(string(p.set.UID), pod.Name, func() (*corev1.Pod, error) {
+		return r.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, step.Patch, metav1.PatchOptions{}, subresources...)
+	})
+	if err != nil {
+		return fmt.Errorf(what, pod.Namespace, pod.Name, err)
+	}
+	return nil
+}
+
+func gracePeriodOf(set *v1alpha1.InPlaceSet) time.Duration {
+	if s := set.Spec.UpdateStrategy.GracePeriodSeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return defaultGracePeriod
+}
