@@ -57,6 +57,9 @@ func (e *partError) Error() string {
 
 func (e *partError) Unwrap() error { return e.err }
 
+// portPatience bounds the wait for a port that is taken.
+const portPatience = 2 * time.Second
+
 // errDied is wrapped where a part ended by itself.
 var errDied = errors.New("it ended right after it was started")
 
@@ -79,20 +82,25 @@ func ensurePart(ctx context.Context, l Layout, s *State, p part) (bool, error) {
 			return false, fmt.Errorf("stopping %s to start it anew: %w", p, err)
 		}
 	}
-	proc, ended, err := startPart(l, p, path, fingerprint)
+	proc, ended, err := startPart(ctx, l, p, path, fingerprint)
 	if err != nil {
 		return false, err
 	}
 	return true, awaitReady(ctx, l, p, proc, ended)
 }
 
-func startPart(l Layout, p part, path, fingerprint string) (Process, <-chan struct{}, error) {
+func startPart(ctx context.Context, l Layout, p part, path, fingerprint string) (Process, <-chan struct{}, error) {
+	portCtx, cancel := context.WithTimeout(ctx, portPatience)
+	defer cancel()
 	fail := func(err error) (Process, <-chan struct{}, error) {
 		return Process{}, nil, &partError{part: p.String(), log: l.Log(p.cluster, p.name), err: err}
 	}
 	for _, port := range p.ports {
-		if err := checkPort(port); err != nil {
-			return fail(err)
+		// A process that ended a moment ago may still be closing its sockets.
+		var taken error
+		_ = poll(portCtx, 20*time.Millisecond, func() bool { taken = checkPort(port); return taken == nil })
+		if taken != nil {
+			return fail(taken)
 		}
 	}
 	proc, ended, err := startProcess(path, p.args, p.env, l.Dir, l.Log(p.cluster, p.name), fingerprint)

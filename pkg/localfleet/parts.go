@@ -41,6 +41,8 @@ func kubernetesParts(l Layout, s *State, cluster string) []part {
 			"--bind-address=127.0.0.1", "--secure-port=" + strconv.Itoa(port),
 			"--tls-cert-file=" + l.pki("server.crt"), "--tls-private-key-file=" + l.pki("server.key"),
 			"--leader-elect=false", "--profiling=false",
+			// The defaults (20 and 50 a second) are what a deployment of a few hundred pods would wait for.
+			"--kube-api-qps=500", "--kube-api-burst=1000",
 		}
 	}
 	parts := []part{{

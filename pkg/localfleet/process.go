@@ -27,10 +27,22 @@ type Process struct {
 	Fingerprint string `json:"fingerprint"`
 }
 
-// Alive tells whether this very process runs. A zombie does not.
+// Alive tells whether this very process runs. A zombie does not, unless threads of it are still ending: the first
+// thread of a killed process is a zombie while others still hold its sockets.
 func (p Process) Alive() bool {
 	stat, err := readStat(p.PID)
-	return err == nil && stat.startTicks == p.StartTicks && stat.state != 'Z' && stat.state != 'X' && p.BootID == bootID()
+	if err != nil || stat.startTicks != p.StartTicks || p.BootID != bootID() {
+		return false
+	}
+	switch stat.state {
+	case 'X':
+		return false
+	case 'Z':
+		threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.PID))
+		return err == nil && len(threads) > 1
+	default:
+		return true
+	}
 }
 
 // Signal sends a signal to this very process, and does nothing where it is gone. It holds a handle on the process

@@ -20,8 +20,14 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// patience is for one awaited change. Real nodes pull, crash and back off in their own time.
-const patience = 90 * time.Second
+// patience is for one awaited change. Real nodes pull, crash and back off in their own time; 90 seconds are enough for
+// them. PERIPLUS_CONFORMANCE_PATIENCE is for those who break a node on purpose and do not want to wait.
+var patience = func() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("PERIPLUS_CONFORMANCE_PATIENCE")); err == nil {
+		return d
+	}
+	return 90 * time.Second
+}()
 
 var images = map[string]string{
 	"GOOD":  "local.invalid/app:v1",
