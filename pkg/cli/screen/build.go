@@ -18,7 +18,7 @@ func Build(o Objects, opts Options) *Model {
 	parts, problems := partsOf(o, r)
 	m := &Model{
 		Format: Format, At: metav1.NewTime(opts.Now), Kind: r.kind, Namespace: r.meta.Namespace, Name: r.meta.Name, UID: r.meta.UID,
-		Started: r.started, Finished: r.finished, Release: releaseOf(o.Release, r), Notes: append(append([]string(nil), o.Notes...), problems...),
+		Started: r.started, Finished: r.finished, Release: releaseOf(o.Release, r), Stale: o.Stale, Notes: append(append([]string(nil), o.Notes...), problems...),
 	}
 	m.Initiator = r.meta.Annotations[stages.AnnotationInitiator]
 	if m.Initiator == "" && o.Release != nil {

@@ -30,6 +30,12 @@ func Changes(before, after *Model, look Look) []string {
 	if verdictKey(before) != verdictKey(after) {
 		say("%s: %s", after.Name, saidInFull(after))
 	}
+	switch {
+	case after.Stale != "" && before.Stale == "":
+		say("%s", after.Stale)
+	case after.Stale == "" && before.Stale != "":
+		say("the hub answers again")
+	}
 	for _, n := range after.Notes {
 		if !slices.Contains(before.Notes, n) {
 			say("note: %s", n)

@@ -40,6 +40,8 @@ type Model struct {
 	Questions []Question `json:"questions,omitempty"`
 	// Release is the record, once there is one.
 	Release *Release `json:"release,omitempty"`
+	// Stale says since when, and why, the hub is not seen any more, so that everything here is from before.
+	Stale string `json:"stale,omitempty"`
 	// Notes say what could not be read, and why.
 	Notes []string `json:"notes,omitempty"`
 }

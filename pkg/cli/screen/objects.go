@@ -29,6 +29,8 @@ type Objects struct {
 	Release    *stages.Release
 	// Notes say what could not be read.
 	Notes []string
+	// Stale says since when, and why, the objects are no longer seen; empty while they are.
+	Stale string
 }
 
 // UID of the root, empty where there is none.
@@ -49,6 +51,17 @@ func (o Objects) Name() string {
 		return o.PipelineRun.Name
 	case o.Root != nil:
 		return o.Root.Name
+	}
+	return ""
+}
+
+// Namespace of the root.
+func (o Objects) Namespace() string {
+	switch {
+	case o.PipelineRun != nil:
+		return o.PipelineRun.Namespace
+	case o.Root != nil:
+		return o.Root.Namespace
 	}
 	return ""
 }
@@ -186,8 +199,8 @@ func rootOf(o Objects) root {
 	return r
 }
 
-// ownedBy says whether an object belongs to the PipelineRun of this UID. One without an owner is taken by its label.
-func ownedBy(meta metav1.ObjectMeta, uid types.UID) bool {
+// OwnedBy says whether an object belongs to the PipelineRun of this UID. One without an owner is taken by its label.
+func OwnedBy(meta metav1.ObjectMeta, uid types.UID) bool {
 	for _, ref := range meta.OwnerReferences {
 		if ref.Kind == "PipelineRun" {
 			return ref.UID == uid

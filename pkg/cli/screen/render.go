@@ -110,6 +110,9 @@ func headline(m *Model, g glyphs, room int) []line {
 		}
 		add(phrase, i)
 	}
+	if m.Stale != "" {
+		out = append(out, note{g.doubt + " ", m.Stale, bad, 3}.draw(indent, room, g)...)
+	}
 	if m.Verdict.Trouble != "" {
 		most := 3
 		if len(m.Unreachable) > 0 || slices.ContainsFunc(m.Units, func(u Unit) bool { return u.Trouble != "" }) {

@@ -155,7 +155,7 @@ func canaryInTrouble(t *testing.T) *story {
 	sick := unit("dcb", 1, 0, 3, 1)
 	sick.Trouble = `pod productpage-dcb-2: ErrImagePull: failed to pull and unpack image "registry.example/productpage:bad": not found, and the registry says that no such tag was ever pushed`
 	st.stage("canary-m1", "Canary", s, stages.RunStatus{
-		Step: &stages.StepStatus{Index: 1, Total: 1},
+		Step:    &stages.StepStatus{Index: 1, Total: 1},
 		Waiting: &stages.Waiting{Reason: "UpdatingPods", For: "m1/dcb: 1 of 1 pods updated, 0 available", Since: at(5 * s), Until: atp(15 * m)},
 		Members: []stages.MemberProgress{member("m1", unit("dca", 1, 1, 4, 1), sick)},
 		Guards:  canaryGuards("m1", stages.VerdictPending, 40*s),

@@ -31,7 +31,7 @@ func partsOf(o Objects, r root) ([]part, []string) {
 	var problems []string
 	byTask := map[string][]part{}
 	for _, run := range o.CustomRuns {
-		if !ownedBy(run.ObjectMeta, r.meta.UID) {
+		if !OwnedBy(run.ObjectMeta, r.meta.UID) {
 			continue
 		}
 		p, note := fromCustomRun(run)
@@ -39,7 +39,7 @@ func partsOf(o Objects, r root) ([]part, []string) {
 		byTask[p.Name] = append(byTask[p.Name], p)
 	}
 	for _, run := range o.TaskRuns {
-		if !ownedBy(run.ObjectMeta, r.meta.UID) {
+		if !OwnedBy(run.ObjectMeta, r.meta.UID) {
 			continue
 		}
 		p := part{Stage: fromTaskRun(run)}

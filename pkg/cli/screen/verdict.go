@@ -97,7 +97,7 @@ func runningVerdict(r root, m *Model, parts, running []part) Verdict {
 	}
 	for _, q := range m.Questions {
 		if q.Run == p.Run {
-			v.Command, v.For, v.asked = q.Command, wants(q.Question), true
+			v.Command, v.For, v.asked = q.Command, Wants(q.Question)+soFar(q.Question), true
 		}
 	}
 	v.Trouble, v.LastFailure = troubleOf(m, p.Name, v.For), p.LastFailure

@@ -74,8 +74,8 @@ func between(started, finished *metav1.Time, now time.Time) (time.Duration, bool
 	return finished.Sub(started.Time), true
 }
 
-// wants says whose answers a question still needs, and what for.
-func wants(q stages.Question) string {
+// Wants says whose answers a question still needs, and what for.
+func Wants(q stages.Question) string {
 	yes, _ := count(&q)
 	required := max(1, q.Required)
 	left := max(0, required-yes)
@@ -102,10 +102,16 @@ func wants(q stages.Question) string {
 	if q.Message != "" {
 		b.WriteString(` "` + oneLine(q.Message) + `"`)
 	}
-	if yes > 0 {
-		fmt.Fprintf(&b, " (%d of %d said yes)", yes, required)
-	}
 	return b.String()
+}
+
+// soFar says how many people said yes, once one did.
+func soFar(q stages.Question) string {
+	yes, _ := count(&q)
+	if yes == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d of %d said yes)", yes, max(1, q.Required))
 }
 
 // list joins names as in a sentence.
