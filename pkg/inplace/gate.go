@@ -39,7 +39,9 @@ func AvailableIn(pod *corev1.Pod, minReadySeconds int32, now time.Time) (time.Du
 }
 
 // Ready says what the pod's Ready condition says.
-func Ready(pod *corev1.Pod) bool { return condition(pod, corev1.PodReady).Status == corev1.ConditionTrue }
+func Ready(pod *corev1.Pod) bool {
+	return condition(pod, corev1.PodReady).Status == corev1.ConditionTrue
+}
 
 // ClosedFor returns the reason for which the gate was closed; empty if it is open, or was never open.
 func ClosedFor(pod *corev1.Pod) string {

@@ -117,7 +117,7 @@ func serve(in Input) (Step, error) {
 	case condition(in.Pod, corev1.ContainersReady).Status != corev1.ConditionTrue:
 		return Step{Wait: WaitContainers}, nil
 	}
-	return gateStep(in, true, GateInService, "")
+	return gateStep(in, true, GateInService, "In service")
 }
 
 // afterQuiet closes the gate, waits for all that may still send something to the pod, and goes on with next.

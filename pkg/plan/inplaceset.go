@@ -61,7 +61,8 @@ type InPlaceSetPlan struct {
 	Expected int32
 	// Waiting is how many pods would move but for maxUnavailable.
 	Waiting int32
-	// Unavailable is how many pods are missing or not available, for any reason; MaxUnavailable the limit.
+	// Unavailable is how many pods are missing or not available, for any reason, those that the plan takes out of service included; MaxUnavailable
+	// is the limit.
 	Unavailable, MaxUnavailable int32
 }
 
@@ -92,7 +93,6 @@ func InPlaceSet(s InPlaceSetState) (InPlaceSetPlan, error) {
 		}
 	}
 	available := count(pods, func(pod InPlacePod) bool { return pod.Available })
-	p.Unavailable = max(s.Replicas-available, 0)
 	b := budget{left: available - (s.Replicas - limit)}
 
 	p.Create = create(s, pods, stay)
@@ -101,6 +101,7 @@ func InPlaceSet(s InPlaceSetState) (InPlaceSetPlan, error) {
 		p.update(s, pods, &b)
 	}
 	p.Waiting = b.refused
+	p.Unavailable = max(limit-b.left, 0)
 	return p, nil
 }
 
