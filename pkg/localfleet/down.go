@@ -31,7 +31,7 @@ func Down(ctx context.Context, opts Options) error {
 		return nil
 	}
 	// A command that works on the fleet is waited for; then the lock goes with the directory.
-	unlock, err := lock(ctx, filepath.Join(opts.Dir, "lock"))
+	unlock, err := lock(ctx, l.lock())
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,11 @@ func (r *Running) Kill(ctx context.Context, cluster, partName string, sig syscal
 
 // Stop ends a part: SIGTERM, and SIGKILL after its grace.
 func (r *Running) Stop(ctx context.Context, cluster, partName string) error {
+	unlock, err := lock(ctx, r.lock())
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	s, err := r.State()
 	if err != nil {
 		return err
@@ -100,6 +105,11 @@ func (r *Running) Stop(ctx context.Context, cluster, partName string) error {
 
 // Start starts a part that does not run and waits until it is ready. It builds nothing and applies nothing.
 func (r *Running) Start(ctx context.Context, cluster, partName string) error {
+	unlock, err := lock(ctx, r.lock())
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	s, err := r.State()
 	if err != nil {
 		return err

@@ -1,6 +1,10 @@
 package localfleet
 
-import "path/filepath"
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+)
 
 // Layout is the directory of a fleet:
 //
@@ -13,6 +17,7 @@ import "path/filepath"
 //	kubeconfig/<context>.yaml   hub, m1, …, hub-alice, …, and all.yaml with every context
 //	kubeconfig/parts/           identities of the parts themselves
 //	kwok/stages.yaml       the stages the simulated nodes play
+//	data/                  what parts write for themselves
 type Layout struct{ Dir string }
 
 // DefaultDir is where the fleet of a checkout is when nobody says otherwise.
@@ -23,6 +28,7 @@ func BinDir(checkout string) string { return filepath.Join(checkout, ".periplus"
 
 func (l Layout) state() string          { return filepath.Join(l.Dir, "state.json") }
 func (l Layout) pki(name string) string { return filepath.Join(l.Dir, "pki", name) }
+func (l Layout) lock() string           { return filepath.Join(l.Dir, "lock") }
 func (l Layout) etcd() string           { return filepath.Join(l.Dir, "etcd") }
 func (l Layout) stages() string         { return filepath.Join(l.Dir, "kwok", "stages.yaml") }
 
@@ -42,6 +48,16 @@ func (l Layout) Kubeconfig(context string) string {
 
 func (l Layout) partKubeconfig(cluster, part string) string {
 	return filepath.Join(l.Dir, "kubeconfig", "parts", cluster+"-"+part+".yaml")
+}
+
+// make makes the directories of the fleet.
+func (l Layout) make() error {
+	for _, dir := range l.dirs() {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making the fleet's directory: %w", err)
+		}
+	}
+	return nil
 }
 
 func (l Layout) dirs() []string {

@@ -19,8 +19,8 @@ import (
 // edit is one replacement in one file of a required module, made in a copy that is built instead of it.
 type edit struct{ module, file, old, new string }
 
-// loopbackEdits make Tekton and everything else built on knative.dev/pkg listen on 127.0.0.1: their probe, profiling
-// and webhook servers take a port from the environment but always listen on all addresses, and one of the two probe
+// loopbackEdits make Tekton listen on 127.0.0.1: its probe, profiling and webhook servers, and those of knative.dev/pkg
+// below it, take a port from the environment but always listen on all addresses, and one of the two probe
 // servers cannot even be moved from port 8080. A fleet on somebody's laptop must not be reachable from his network.
 // Nothing else of these programs is changed. An edit that no longer fits its file fails the build.
 var loopbackEdits = []edit{

@@ -41,15 +41,6 @@ func buildOwn(ctx context.Context, checkout string, progress *Progress) (map[str
 		return nil, fmt.Errorf("making a directory to build in: %w", err)
 	}
 	defer os.RemoveAll(work)
-	cache, err := CacheDir()
-	if err != nil {
-		return nil, err
-	}
-	mod, err := loopbackModfile(ctx, tool, cache, checkout, work, loopbackEdits)
-	if err != nil {
-		return nil, err
-	}
-
 	done := progress.Begin("build periplus")
 	out := map[string]string{}
 	for _, p := range ownPrograms {
@@ -57,7 +48,7 @@ func buildOwn(ctx context.Context, checkout string, progress *Progress) (map[str
 			continue
 		}
 		tmp, file := filepath.Join(work, p.name), filepath.Join(bin, p.name)
-		if _, err := tool.run(ctx, checkout, "build", "-trimpath", "-modfile", mod, "-o", tmp, p.pkg); err != nil {
+		if _, err := tool.run(ctx, checkout, "build", "-trimpath", "-o", tmp, p.pkg); err != nil {
 			done("")
 			return nil, fmt.Errorf("building %s: %w", p.pkg, err)
 		}

@@ -148,19 +148,15 @@ func periplusPart(l Layout, s *State, cluster string) part {
 	if cluster == Hub {
 		name = PartController
 	}
-	health, metrics, profiling := s.Port(cluster, name, "health"), s.Port(cluster, name, "metrics"), s.Port(cluster, name, "profiling")
+	health, metrics := s.Port(cluster, name, "health"), s.Port(cluster, name, "metrics")
 	return part{
-		cluster: cluster, name: name, binary: name, port: health, ports: []int{health, metrics, profiling},
+		cluster: cluster, name: name, binary: name, port: health, ports: []int{health, metrics},
 		args: []string{
 			"--kubeconfig=" + l.partKubeconfig(cluster, name), "--disable-ha",
 			"--metrics-address=127.0.0.1:" + strconv.Itoa(metrics), "--health-address=127.0.0.1:" + strconv.Itoa(health),
 		},
-		env: []string{
-			"SYSTEM_NAMESPACE=" + SystemNamespace, "PROFILING_PORT=" + strconv.Itoa(profiling),
-			// For what is built on knative.dev/pkg: its own metrics and probe servers stay off the network too.
-			"METRICS_PROMETHEUS_HOST=127.0.0.1", "METRICS_PROMETHEUS_PORT=" + strconv.Itoa(metrics), "PROBES_PORT=" + strconv.Itoa(health),
-		},
-		ready: listening(health),
+		env:   []string{"SYSTEM_NAMESPACE=" + SystemNamespace},
+		ready: httpOK(loopbackURL("http", health) + "/readyz"),
 	}
 }
 
@@ -209,15 +205,5 @@ func httpOK(url string) func(context.Context) error {
 			return fmt.Errorf("%s answers %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
 		}
 		return nil
-	}
-}
-
-func listening(port int) func(context.Context) error {
-	return func(ctx context.Context) error {
-		conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			return err
-		}
-		return conn.Close()
 	}
 }

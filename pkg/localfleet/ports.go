@@ -34,7 +34,7 @@ func wantedPorts(s *State) []string {
 		if c == Hub {
 			part = PartController
 		}
-		keys = append(keys, portKey(c, part, "health"), portKey(c, part, "metrics"), portKey(c, part, "profiling"))
+		keys = append(keys, portKey(c, part, "health"), portKey(c, part, "metrics"))
 	}
 	return keys
 }

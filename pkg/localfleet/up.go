@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -35,16 +34,18 @@ func Up(ctx context.Context, opts Options) (*Running, error) {
 		return nil, err
 	}
 	u := &upRun{layout: Layout{opts.Dir}, tool: tool, progress: progress}
-	for _, dir := range u.layout.dirs() {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("making the fleet's directory: %w", err)
-		}
+	if err := u.layout.make(); err != nil {
+		return nil, err
 	}
-	unlock, err := lock(ctx, filepath.Join(opts.Dir, "lock"))
+	unlock, err := lock(ctx, u.layout.lock())
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	// Again: whoever held the lock may have been taking the fleet down.
+	if err := u.layout.make(); err != nil {
+		return nil, err
+	}
 	if u.state, err = readState(u.layout); err != nil {
 		return nil, err
 	}
