@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
@@ -58,27 +57,40 @@ func (m *member) unreachable() error {
 	return &UnreachableError{Member: m.name, Since: m.reach.Since, Err: errors.New(m.reach.Message)}
 }
 
-// suspect marks the member unreachable because a call over conn got no answer, and has the heartbeat find out. It returns since
-// when the member is unreachable.
-func (m *member) suspect(conn Connection, message string) (since time.Time) {
+// suspect marks the member unreachable because a call over conn got no answer, and has the heartbeat find out. It returns what the
+// caller is to be told.
+func (m *member) suspect(conn Connection, what string, err error) *UnreachableError {
+	out := &UnreachableError{Member: m.name, Err: &cause{text: plain(err), err: err}}
 	m.mu.Lock()
-	since = m.fleet.opts.Clock.Now()
+	if m.conn == conn && m.reach.State == Unreachable {
+		// A heartbeat was faster: it cut the connection, and it knows the reason better than the call that was cut.
+		out.Since, out.Err = m.reach.Since, &cause{text: m.reach.Message, err: err}
+		m.mu.Unlock()
+		return out
+	}
+	out.Since = m.fleet.opts.Clock.Now()
 	if m.conn != conn {
 		// The credentials or the address changed meanwhile; the failure says nothing of the present ones.
 		m.mu.Unlock()
-		return since
+		return out
 	}
 	m.suspicion++
-	if m.reach.State == Unreachable {
-		since = m.reach.Since
-	}
-	changed := m.become(Unreachable, ReasonNotAnswering, message)
+	changed := m.become(Unreachable, ReasonNotAnswering, what+": "+plain(err))
 	sessions := m.everybody(changed)
 	m.mu.Unlock()
 	m.tell(changed, sessions)
 	m.poke()
-	return since
+	return out
 }
+
+// cause is an error in words that do not change from one attempt to the next.
+type cause struct {
+	text string
+	err  error
+}
+
+func (c *cause) Error() string { return c.text }
+func (c *cause) Unwrap() error { return c.err }
 
 // contact notes that the member answered.
 func (m *member) contact() {
@@ -134,6 +146,17 @@ func judge(ctx, bounded context.Context, err error) (o outcome, answered bool) {
 		return outcomeConnection, false
 	}
 	return outcomeOther, false
+}
+
+// isAnswer says whether an error was given by the member's API after thinking about it, so that it says nothing of its health or of our
+// credentials.
+func isAnswer(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) {
+		return false
+	}
+	code := status.Status().Code
+	return code < http.StatusInternalServerError && code != http.StatusUnauthorized
 }
 
 func isConnection(err error) bool {

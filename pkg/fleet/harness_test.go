@@ -146,7 +146,7 @@ func noneLeft(t testing.TB) {
 		buf := make([]byte, 1<<22)
 		for g := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
 			if strings.Contains(g, "periplus/pkg/fleet.") || strings.Contains(g, "client-go/tools/cache") || strings.Contains(g, "net/http.(*persistConn)") ||
-				strings.Contains(g, "http2clientConnReadLoop") {
+				strings.Contains(g, "ClientConn).readLoop") || strings.Contains(g, "clientConnReadLoop)") {
 				left = g
 				break
 			}

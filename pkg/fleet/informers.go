@@ -239,7 +239,7 @@ func (m *member) watched(i *sharedInformer, r *run, e WatchEvent, err error) {
 	if e == WatchOpened && gap {
 		m.renew(i, r)
 	}
-	if err != nil {
+	if err != nil && !isAnswer(err) {
 		m.doubt(i, r)
 	}
 }
@@ -260,7 +260,9 @@ func (m *member) listFailed(i *sharedInformer, r *run, err error) {
 	r.mu.Lock()
 	r.err = err
 	r.mu.Unlock()
-	m.doubt(i, r)
+	if !isAnswer(err) {
+		m.doubt(i, r)
+	}
 }
 
 // doubt has the heart checked because a run of the member got into trouble.

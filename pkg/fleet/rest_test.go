@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/client-go/kubernetes/fake"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/periplus-dev/periplus/pkg/fleet"
@@ -97,4 +98,35 @@ func TestTheHeartIsCheckedOftenWhileWorkedOnAndSeldomAtRest(t *testing.T) {
 		info, _ := f.Info("north")
 		return !clk.HasWaiters() && info.Reachability.State == fleet.Unknown
 	})
+}
+
+func TestInformersLingerForHalfAMinute(t *testing.T) {
+	opts, _ := fleettest.New(t, map[string]fleet.Clients{"north": {Kube: fake.NewClientset()}})
+	clk := clocktesting.NewFakeClock(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	opts.Clock = clk
+	f := fleet.New(opts)
+	t.Cleanup(func() { f.Stop(); noneLeft(t) })
+	s, err := f.Open("first", "north", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "synced", func() bool { return synced(s) })
+	inf, _ := s.Informer("pods", makePods)
+
+	f.Close("first")
+	clk.Step(29 * time.Second)
+	next, err := f.Open("second", "north", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same, ok := next.Informer("pods", makePods); same != inf || !ok {
+		t.Errorf("after 29 s the next stage finds another informer, synced %t", ok)
+	}
+	f.Close("second")
+	clk.Step(29 * time.Second)
+	if inf.IsStopped() {
+		t.Error("the half minute was not counted anew")
+	}
+	clk.Step(time.Second)
+	eventually(t, "it has stopped", inf.IsStopped)
 }

@@ -72,11 +72,10 @@ func (s *Session) Do(ctx context.Context, what string, fn func(ctx context.Conte
 	m.fleet.metrics.call(ctx, m.name, outcome, took)
 	switch outcome {
 	case outcomeTimeout:
-		err = fmt.Errorf("no answer within %s: %w", m.fleet.opts.CallTimeout, err)
-		fallthrough
+		err = &cause{text: fmt.Sprintf("no answer within %s", m.fleet.opts.CallTimeout), err: err}
+		return fmt.Errorf("%s: %w", what, m.suspect(call.conn, what, err))
 	case outcomeConnection:
-		since := m.suspect(call.conn, fmt.Sprintf("%s: %s", what, plain(err)))
-		return fmt.Errorf("%s: %w", what, &UnreachableError{Member: m.name, Since: since, Err: err})
+		return fmt.Errorf("%s: %w", what, m.suspect(call.conn, what, err))
 	}
 	if seen {
 		m.contact()

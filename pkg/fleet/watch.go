@@ -6,6 +6,9 @@ import (
 	"io"
 	"net/http"
 	"sync"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // WatchEvent is what happened to a watch request.
@@ -48,7 +51,9 @@ func (t *watchTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("opening the watch: %s", err.Error())
 	}
 	if resp.StatusCode != http.StatusOK {
-		t.observe(WatchFailed, fmt.Errorf("opening the watch: %s", resp.Status))
+		t.observe(WatchFailed, &apierrors.StatusError{ErrStatus: metav1.Status{
+			Code: int32(resp.StatusCode), Message: "opening the watch: " + resp.Status,
+		}})
 		return resp, nil
 	}
 	t.observe(WatchOpened, nil)

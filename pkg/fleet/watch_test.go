@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/periplus-dev/periplus/pkg/fleet"
 )
@@ -134,23 +133,13 @@ func TestAMemberThatWasAwayIsListedAnewWhenItIsBack(t *testing.T) {
 	}
 }
 
-func TestInformersLingerForTheNextStageAndThenStop(t *testing.T) {
+func TestAMemberThatNobodyWorksOnIsLeftAlone(t *testing.T) {
 	server := newAPIServer(t)
-	h := newHub(t, func(o *fleet.Options) { o.Linger = 300 * time.Millisecond })
+	h := newHub(t, nil)
 	h.addMember("north", server.kubeconfig(goodToken))
 	s, _ := h.open("first", "north")
 	eventually(t, "synced", func() bool { return synced(s) && server.watches() == 1 })
-	lists := server.listed()
-
 	h.fleet.Close("first")
-	next, _ := h.open("second", "north")
-	if !synced(next) {
-		t.Error("the next stage does not find the informer warm")
-	}
-	if got := server.listed(); got != lists {
-		t.Errorf("%d lists more", got-lists)
-	}
-	h.fleet.Close("second")
 	eventually(t, "the watch has ended", func() bool { return server.watches() == 0 })
 	eventually(t, "nobody looks after the member any more", func() bool {
 		info, err := h.fleet.Info("north")
