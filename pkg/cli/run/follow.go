@@ -25,10 +25,13 @@ import (
 
 // Following is a run that is followed by watches.
 type Following struct {
-	first   *Run
-	uid     types.UID
-	changed chan struct{}
-	clock   clock.PassiveClock
+	first *Run
+	uid   types.UID
+	// lastRun and lastRoot are the root as it was last seen, for when it is gone. Objects alone reads and writes them.
+	lastRun  *pipelinev1.PipelineRun
+	lastRoot *pipelinev1beta1.CustomRun
+	changed  chan struct{}
+	clock    clock.PassiveClock
 
 	root, customs, tasks, records cache.Store
 
@@ -43,11 +46,12 @@ type loss struct {
 
 // Follow watches the objects of a run that was read, until ctx ends. It returns once everything was seen once.
 func Follow(ctx context.Context, h *hub.Hub, first *Run, c clock.PassiveClock) (*Following, error) {
-	f := &Following{first: first, uid: first.UID(), changed: make(chan struct{}, 1), clock: c, lost: map[string]loss{}}
+	name := first.Name()
+	f := &Following{first: first, uid: first.UID(), lastRun: first.PipelineRun, lastRoot: first.Root, changed: make(chan struct{}, 1), clock: c, lost: map[string]loss{}}
 	named := func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", first.Name()).String()
+		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
 	}
-	inRun := func(o *metav1.ListOptions) { o.LabelSelector = ofRun(first.Name()) }
+	inRun := func(o *metav1.ListOptions) { o.LabelSelector = ofRun(name) }
 	inRelease := func(o *metav1.ListOptions) { o.LabelSelector = ofRoot(string(f.uid)) }
 	v1, v1beta1 := h.Tekton.TektonV1(), h.Tekton.TektonV1beta1()
 
@@ -102,9 +106,9 @@ func Follow(ctx context.Context, h *hub.Hub, first *Run, c clock.PassiveClock) (
 			return nil, ctx.Err()
 		}
 		if _, err := f.lostSince(); err != nil {
-			return nil, h.Explain(hub.Request{Verb: "watch", Resource: pipelineRuns, Name: first.Name()}, err)
+			return nil, h.Explain(hub.Request{Verb: "watch", Resource: pipelineRuns, Name: name}, err)
 		}
-		return nil, fmt.Errorf("the hub at %s did not answer the watches of run %s within 30s", h.Server, first.Name())
+		return nil, fmt.Errorf("the hub at %s did not answer the watches of run %s within 30s", h.Server, name)
 	}
 	return f, nil
 }
@@ -193,7 +197,8 @@ func (f *Following) lostSince() (time.Time, error) {
 	return first.since, first.err
 }
 
-// Objects gives the run as it was last seen; ok is false once it was deleted, and then they are as they were before.
+// Objects gives the run as it was last seen; ok is false once it was deleted, and then they are as they were before. It is for one
+// goroutine at a time.
 func (f *Following) Objects() (objects screen.Objects, ok bool) {
 	o := screen.Objects{Pipeline: f.first.Pipeline, Notes: f.first.Notes}
 	for _, x := range f.root.List() {
@@ -206,10 +211,9 @@ func (f *Following) Objects() (objects screen.Objects, ok bool) {
 	}
 	ok = o.UID() == f.uid
 	if !ok {
-		o.PipelineRun, o.Root = f.first.PipelineRun, f.first.Root
-	} else {
-		f.first.PipelineRun, f.first.Root = o.PipelineRun, o.Root
+		o.PipelineRun, o.Root = f.lastRun, f.lastRoot
 	}
+	f.lastRun, f.lastRoot = o.PipelineRun, o.Root
 	if f.customs != nil {
 		o.CustomRuns = sorted[*pipelinev1beta1.CustomRun](f.customs)
 	}

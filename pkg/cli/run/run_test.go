@@ -1,0 +1,87 @@
+package run_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+
+	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/cli/clitest"
+	"github.com/periplus-dev/periplus/pkg/cli/run"
+)
+
+func TestARunIsFoundByItsName(t *testing.T) {
+	lone := clitest.Stage(t, "lone", "canary", "Canary", stages.RunStatus{})
+	lone.OwnerReferences, lone.Labels = nil, nil
+	h := clitest.NewHub(clitest.PipelineRun("v2", "canary:Canary"), clitest.Stage(t, "v2", "canary", "Canary", stages.RunStatus{}), lone)
+	for _, tc := range []struct{ name, ask, want string }{
+		{"a PipelineRun", "v2", "v2"},
+		{"a CustomRun that no pipeline made", "lone-canary", "lone-canary"},
+		{"a CustomRun of a PipelineRun stands for all of it", "v2-canary", "v2"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := run.Read(context.Background(), h.Hub, tc.ask)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Name() != tc.want {
+				t.Errorf("got %s, want %s", r.Name(), tc.want)
+			}
+		})
+	}
+	if _, err := run.Read(context.Background(), h.Hub, "v3"); !run.IsNotFound(err) {
+		t.Errorf("got %v, want that it is not found", err)
+	}
+}
+
+func TestStagesOfARunThatHasNotBegunComeFromThePipelineItNames(t *testing.T) {
+	pr := clitest.PipelineRun("v2")
+	pr.Spec.PipelineSpec, pr.Status = nil, pipelinev1.PipelineRunStatus{}
+	pr.Spec.PipelineRef = &pipelinev1.PipelineRef{Name: "release"}
+	p := &pipelinev1.Pipeline{
+		ObjectMeta: metav1.ObjectMeta{Name: "release", Namespace: "shop"},
+		Spec:       *clitest.PipelineRun("x", "canary:Canary", "confirm:Confirm").Spec.PipelineSpec,
+	}
+	for _, tc := range []struct {
+		name    string
+		objects []runtime.Object
+		tasks   int
+		notes   int
+	}{
+		{"it is there", []runtime.Object{pr, p}, 2, 0},
+		{"it is not there, which is noted", []runtime.Object{pr}, 0, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r, err := run.Read(context.Background(), clitest.NewHub(tc.objects...).Hub, "v2")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tasks := 0
+			if r.Pipeline != nil {
+				tasks = len(r.Pipeline.Spec.Tasks)
+			}
+			if tasks != tc.tasks || len(r.Notes) != tc.notes {
+				t.Errorf("got %d tasks and notes %q", tasks, r.Notes)
+			}
+		})
+	}
+}
+
+func TestNamesAreNewestFirst(t *testing.T) {
+	young := clitest.PipelineRun("v3", "canary:Canary")
+	young.CreationTimestamp = *clitest.At(time.Hour)
+	h := clitest.NewHub(clitest.PipelineRun("v2", "canary:Canary"), young, clitest.Stage(t, "v2", "canary", "Canary", stages.RunStatus{}))
+	names, err := run.Names(context.Background(), h.Hub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"v3", "v2"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+}
