@@ -69,7 +69,8 @@ type InPlaceSetPlan struct {
 // InPlaceSet decides from one observation how many pods to create, delete and update, and which.
 //
 // The limit: no available pod is taken out of service unless at least replicas - maxUnavailable stay available; pods that are missing, starting,
-// broken or on their way all count. A pod that is not available anyway takes nothing away when it moves, so it never waits for the limit.
+// broken or on their way all count. A pod that is ready, but not for minReadySeconds, serves too: it moves only while the limit holds. A pod that is
+// not ready takes nothing away when it moves, so it never waits.
 //
 // The partition: pods stay on the current revision while at most partition of them are there; new pods are made to fill it. Where the template is
 // back at the current revision there is nothing to stay on: pods of any other revision are repaired.
@@ -124,15 +125,17 @@ type budget struct {
 }
 
 func (b *budget) take(pod InPlacePod) bool {
-	if !pod.Available {
+	switch {
+	case pod.Available && b.left > 0:
+		b.left--
 		return true
+	case !pod.Available && (!pod.Ready || pod.Closed || pod.Leaving):
+		return true // there is nothing to take.
+	case !pod.Available && b.left >= 0:
+		return true // it serves, and is counted as unavailable already.
 	}
-	if b.left <= 0 {
-		b.refused++
-		return false
-	}
-	b.left--
-	return true
+	b.refused++
+	return false
 }
 
 // staying is how many pods stay on the current revision.

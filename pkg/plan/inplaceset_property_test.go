@@ -194,7 +194,7 @@ func broken(s InPlaceSetState, p InPlaceSetPlan) string {
 			updated++
 		}
 	}
-	taken := int32(0)
+	taken, serving := int32(0), int32(0)
 	seen := map[string]bool{}
 	for _, name := range slices.Concat(p.Discard, p.ScaleDown, p.Rebuild, p.Update) {
 		pod, ok := by[name]
@@ -204,6 +204,9 @@ func broken(s InPlaceSetState, p InPlaceSetPlan) string {
 		seen[name] = true
 		if pod.Available {
 			taken++
+		}
+		if pod.Ready && !pod.Available && !pod.Closed && !pod.Leaving && !pod.Ended {
+			serving++
 		}
 	}
 	after := updated + int32(len(p.Update)+len(p.Rebuild))
@@ -220,6 +223,8 @@ func broken(s InPlaceSetState, p InPlaceSetPlan) string {
 	switch {
 	case taken > 0 && available-taken < s.Replicas-limit:
 		return fmt.Sprintf("takes %d of %d available of %d, limit %d", taken, available, s.Replicas, limit)
+	case serving > 0 && available < s.Replicas-limit:
+		return fmt.Sprintf("takes %d that serve while %d of %d are available, limit %d", serving, available, s.Replicas, limit)
 	case after > updated && after > p.Expected:
 		return fmt.Sprintf("goes to %d updated, the partition lets %d", after, p.Expected)
 	case s.Paused && len(p.Update)+len(p.Rebuild) > 0:

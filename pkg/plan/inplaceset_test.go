@@ -145,6 +145,8 @@ func TestInPlaceSet(t *testing.T) {
 		{name: "broken pods take the whole share of the partition", replicas: 4, partition: "2", maxUnavailable: "4", pods: "v1 v1 v1! v1!", want: "update p2 p3"},
 		{name: "pods of a bad revision in the middle are repaired first", replicas: 4, update: "v3", pods: "v1 v2% v2! v1", want: "update p1 p2, 2 wait"},
 		{name: "an available pod of a revision in the middle goes before one that may stay", replicas: 3, update: "v3", partition: "2", pods: "v1 v1 v2", want: "update p2"},
+		{name: "pods that are ready, but not for long enough, serve, and do not all move at once", replicas: 2, pods: "v1~ v1~", want: "2 wait"},
+		{name: "a pod that is ready, but not for long enough, moves while the limit holds", replicas: 2, pods: "v1 v1~", want: "update p1, 1 wait"},
 		{name: "surplus pods let more be taken", replicas: 2, update: "v2", maxUnavailable: "1", pods: "v2 v1 v1", want: "scale down p2, update p1"},
 
 		// Going back, pausing, refusing.
