@@ -262,7 +262,7 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 			return nil, err
 		}
 	}
-	if until := step.SettledSince.Add(p.Bake); p.run.Now.Before(until) {
+	if until := step.SettledSince.Add(p.Bake); p.Bake > 0 && p.run.Now.Before(until) {
 		// Guards that need time to pass use the bake time for it; what they say counts once it is over, a failure at once.
 		sum, wake := p.run.Judge(v1alpha1.After, p.judging())
 		if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && len(sum.Failed) > 0 {

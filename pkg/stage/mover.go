@@ -260,11 +260,23 @@ func (p *moving) during(context.Context) (*Outcome, error) {
 		return nil, nil
 	}
 	sum, wake := p.run.Judge(v1alpha1.During, p.judging())
-	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && Stops(sum) {
+	out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake)
+	if out != nil && Stops(sum) && (len(sum.Failed) > 0 || p.anyUpdated()) {
 		return out, nil
 	}
 	p.wake(wake)
 	return nil, nil
+}
+
+// anyUpdated says whether there is a pod on the new revision. Before that guards on such pods have nothing to be judged on, and holding
+// the stage for it would keep the first of them from coming up; nothing passes meanwhile, as a step settles on updated pods only.
+func (p *moving) anyUpdated() bool {
+	for i := range p.world.Units {
+		if p.world.Units[i].Count().Updated > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *moving) judging() Judging {

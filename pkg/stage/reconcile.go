@@ -187,7 +187,7 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 	}
 	st.Attempt = len(cr.Status.RetriesStatus) + 1
 	run.Status, run.Admitted = st, st.Admitted
-	if err := r.rootOf(run, cr); err != nil {
+	if err := r.rootOf(ctx, run, cr); err != nil {
 		return nil, err
 	}
 	if st.Release != "" {

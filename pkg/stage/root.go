@@ -1,40 +1,43 @@
 package stage
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
 
-// rootOf finds the run that carries the release: the PipelineRun that made this run, else the run itself. The initiator is known only where the
-// PipelineRun says of itself that this run is its child: an owner reference alone can be claimed by anybody.
-func (r *Reconciler) rootOf(run *Run, cr *v1beta1.CustomRun) error {
+// rootOf finds the run that carries the release: the PipelineRun that made this run, else the run itself; and who started it. That a stage
+// belongs to the PipelineRun its owner reference names is what the admission policies make sure of: only Tekton makes such stages.
+func (r *Reconciler) rootOf(ctx context.Context, run *Run, cr *v1beta1.CustomRun) error {
 	run.Root = v1alpha1.RootRef{Kind: "CustomRun", Name: cr.Name, UID: cr.UID}
+	run.Initiator = cr.Annotations[v1alpha1.AnnotationInitiator]
 	for _, o := range cr.OwnerReferences {
 		if o.Kind != "PipelineRun" || !strings.HasPrefix(o.APIVersion, "tekton.dev/") {
 			continue
 		}
 		run.Root = v1alpha1.RootRef{Kind: "PipelineRun", Name: o.Name, UID: o.UID}
+		run.Initiator = ""
 		pr, err := r.PipelineRuns.PipelineRuns(cr.Namespace).Get(o.Name)
+		if apierrors.IsNotFound(err) {
+			// The cache may be behind, and who started a release is written down once.
+			pr, err = r.Tekton.TektonV1().PipelineRuns(cr.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
+		}
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("reading PipelineRun %s: %w", o.Name, err)
 		}
-		if pr.UID != o.UID {
-			return nil
-		}
-		for _, c := range pr.Status.ChildReferences {
-			if c.Name == cr.Name && c.Kind == "CustomRun" {
-				run.Initiator = pr.Annotations[v1alpha1.AnnotationInitiator]
-			}
+		if pr.UID == o.UID {
+			run.Initiator = pr.Annotations[v1alpha1.AnnotationInitiator]
 		}
 		return nil
 	}

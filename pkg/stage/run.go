@@ -158,7 +158,12 @@ func (r *Run) Progress(w *World, members []string, want func(u *workload.Unit) i
 			}
 		}
 		for _, u := range w.UnitsOf(m) {
-			mp.Units = append(mp.Units, unitProgress(&u, want))
+			now := unitProgress(&u, want)
+			if old := r.lastSeen(m, u.Name); !u.Observed && old != nil {
+				// Until its controller has seen the unit it is not known which pods are updated: they do not stop being so meanwhile.
+				now.Updated, now.UpdatedReady, now.UpdatedAvailable = old.Updated, old.UpdatedReady, old.UpdatedAvailable
+			}
+			mp.Units = append(mp.Units, now)
 		}
 		if len(mp.Units) == 0 {
 			// What was last seen of a member that cannot be seen now is better than nothing.
@@ -171,6 +176,20 @@ func (r *Run) Progress(w *World, members []string, want func(u *workload.Unit) i
 		out = append(out, mp)
 	}
 	r.Status.Members = out
+}
+
+func (r *Run) lastSeen(member, unit string) *v1alpha1.UnitProgress {
+	for i := range r.Status.Members {
+		if r.Status.Members[i].Name != member {
+			continue
+		}
+		for j := range r.Status.Members[i].Units {
+			if u := &r.Status.Members[i].Units[j]; u.Unit == unit {
+				return u
+			}
+		}
+	}
+	return nil
 }
 
 func unitProgress(u *workload.Unit, want func(u *workload.Unit) int32) v1alpha1.UnitProgress {
