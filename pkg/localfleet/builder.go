@@ -88,6 +88,7 @@ func (b *Builder) Build(ctx context.Context) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	tool.env = []string{"CGO_ENABLED=0"}
 	if err := os.MkdirAll(filepath.Join(b.Cache, "bin"), 0o755); err != nil {
 		return nil, fmt.Errorf("making the cache of built programs: %w", err)
 	}

@@ -17,7 +17,11 @@ import (
 )
 
 // goTool runs the go command.
-type goTool struct{ path string }
+type goTool struct {
+	path string
+	// env is added to every run's environment.
+	env []string
+}
 
 func findGo() (goTool, error) {
 	path, err := exec.LookPath("go")
@@ -32,7 +36,7 @@ func (g goTool) run(ctx context.Context, dir string, args ...string) (string, er
 	cmd := exec.CommandContext(ctx, g.path, args...)
 	cmd.Dir = dir
 	// GOFLAGS and GOWORK of the caller could make a module of ours something else.
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off")
+	cmd.Env = append(append(os.Environ(), "GOFLAGS=", "GOWORK=off"), g.env...)
 	// The whole group ends with us: go leaves its compilers behind otherwise.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }

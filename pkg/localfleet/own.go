@@ -31,7 +31,9 @@ func buildOwn(ctx context.Context, checkout string, progress *Progress) (map[str
 	if err := os.MkdirAll(bin, 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of programs: %w", err)
 	}
+	waited := progress.Begin("wait for another periplus command at work in " + bin)
 	unlock, err := lock(ctx, filepath.Join(bin, ".lock"))
+	waited("")
 	if err != nil {
 		return nil, err
 	}
@@ -42,21 +44,26 @@ func buildOwn(ctx context.Context, checkout string, progress *Progress) (map[str
 	}
 	defer os.RemoveAll(work)
 	done := progress.Begin("build periplus")
+	// With the settings of a plain `go build` or `go test`, whose compiled packages are then used again; all at once, so
+	// that one links while the other compiles.
+	args := []string{"build", "-ldflags=-s -w", "-o", work + string(filepath.Separator)}
 	out := map[string]string{}
 	for _, p := range ownPrograms {
 		if _, err := os.Stat(filepath.Join(checkout, filepath.FromSlash(p.pkg))); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
-		tmp, file := filepath.Join(work, p.name), filepath.Join(bin, p.name)
-		if _, err := tool.run(ctx, checkout, "build", "-trimpath", "-o", tmp, p.pkg); err != nil {
-			done("")
-			return nil, fmt.Errorf("building %s: %w", p.pkg, err)
-		}
-		if err := replaceIfChanged(tmp, file); err != nil {
+		args = append(args, p.pkg)
+		out[p.name] = filepath.Join(bin, p.name)
+	}
+	if _, err := tool.run(ctx, checkout, args...); err != nil {
+		done("")
+		return nil, fmt.Errorf("building the programs of %s: %w", checkout, err)
+	}
+	for name, file := range out {
+		if err := replaceIfChanged(filepath.Join(work, name), file); err != nil {
 			done("")
 			return nil, err
 		}
-		out[p.name] = file
 	}
 	done("built")
 	return out, nil

@@ -37,7 +37,9 @@ func Up(ctx context.Context, opts Options) (*Running, error) {
 	if err := u.layout.make(); err != nil {
 		return nil, err
 	}
+	waited := progress.Begin("wait for another periplus command at work on this fleet")
 	unlock, err := lock(ctx, u.layout.lock())
+	waited("")
 	if err != nil {
 		return nil, err
 	}
