@@ -180,7 +180,7 @@ func hangs(t *testing.T, answered bool, patienceOfWorkers time.Duration) {
 				t.Error(err)
 				return
 			}
-			tick := time.NewTicker(5 * time.Millisecond)
+			tick := time.NewTicker(20 * time.Millisecond)
 			defer tick.Stop()
 			for {
 				began := time.Now()
@@ -231,10 +231,10 @@ func hangs(t *testing.T, answered bool, patienceOfWorkers time.Duration) {
 	workers.Wait()
 
 	t.Logf("median step in the good member: alone %s, while calls hang %s, once it is known %s; in the other: %v, longest %s", alone, beside, after, saw, longest)
-	// The fifty workers take processor time of the same two cores; what must not be there is a wait for the hung one, which would be
-	// hundreds of milliseconds.
+	// The fifty workers, and whatever else runs on this machine, take processor time. What must not be there is a wait for the member that
+	// hangs, which would be most of a second.
 	for name, got := range map[string]time.Duration{"while calls hang": beside, "once it is known": after} {
-		if limit := 5*alone + 10*time.Millisecond; got > limit {
+		if limit := 5*alone + 50*time.Millisecond; got > limit {
 			t.Errorf("%s a step in the good member takes %s, alone %s", name, got, alone)
 		}
 	}
