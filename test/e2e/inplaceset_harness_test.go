@@ -41,6 +41,8 @@ type ips struct {
 // withSet makes the set "web" with this strategy, of pods that run image, and waits until they are available.
 func (p *port) withSet(replicas int, image, strategy string) *ips {
 	p.t.Helper()
+	// A test that failed leaves its namespace to be looked at.
+	p.kubectl(ipsMember, "", "delete", "inplaceset", "web", "-n", p.ns, "--ignore-not-found", "--cascade=foreground")
 	s := &ips{port: p, pods: map[string]*corev1.Pod{}, served: map[string][]string{}, least: -1}
 	p.apply(ipsMember, fmt.Sprintf(`
 apiVersion: v1
