@@ -1,6 +1,7 @@
 package inplaceset
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ func (d *drains) watch(set types.NamespacedName, pod *corev1.Pod) {
 	defer d.mu.Unlock()
 	addresses := addressesOf(pod)
 	if known := d.byPod[pod.UID]; known != nil {
-		if len(known.addresses) == len(addresses) {
+		if slices.Equal(known.addresses, addresses) {
 			return
 		}
 		d.drop(known)
