@@ -32,6 +32,7 @@ type apiServer struct {
 	token    string
 	notReady bool
 	noWatch  bool
+	beats    chan struct{} // while set, each answer of /readyz takes one from here
 	hold     chan struct{} // while set and open, watches get no answer
 	late     chan struct{} // while set and open, watches that go on from where another broke off get an answer, but no events
 	lists    int           // lists and watches that began with a list
@@ -120,11 +121,14 @@ func event(kind string, obj any) []byte {
 
 func (s *apiServer) serve(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
-	token, notReady := s.token, s.notReady
+	token, notReady, beats := s.token, s.notReady, s.beats
 	s.mu.Unlock()
 	if r.Header.Get("Authorization") != "Bearer "+token {
 		status(w, http.StatusUnauthorized, metav1.StatusReasonUnauthorized, "Unauthorized")
 		return
+	}
+	if r.URL.Path == "/readyz" {
+		wait(r, beats)
 	}
 	switch {
 	case r.URL.Path == "/readyz" && notReady:

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/periplus-dev/periplus/pkg/fleet"
@@ -271,4 +272,51 @@ func TestACallThatGetsNoAnswerMarksTheMemberAtOnce(t *testing.T) {
 	if !synced(s) || server.listed() != lists {
 		t.Errorf("synced %t after %d more lists", synced(s), server.listed()-lists)
 	}
+}
+
+func TestACallThatWasCutByAHeartbeatSaysWhatTheHeartbeatFound(t *testing.T) {
+	server := newAPIServer(t)
+	h := newHub(t, func(o *fleet.Options) {
+		o.HeartbeatTimeout = 300 * time.Millisecond
+		o.CallTimeout = patience
+	})
+	w := newWire(t, server.addr)
+	h.addMember("north", server.kubeconfigAt(w.addr, goodToken))
+	s, _ := h.open("run", "north")
+	reach(t, s, fleet.Reachable, fleet.ReasonAnswering)
+	close(w.silent)
+	err := step(t.Context(), s)
+	var u *fleet.UnreachableError
+	if !errors.As(err, &u) || !strings.Contains(err.Error(), "no answer within 300ms (GET") || strings.Contains(err.Error(), "closed") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAHeartbeatSentBeforeACallFailedDoesNotClearTheMember(t *testing.T) {
+	server := newAPIServer(t)
+	h := newHub(t, func(o *fleet.Options) {
+		o.HeartbeatActive, o.SecretInterval, o.HeartbeatTimeout = time.Hour, time.Hour, patience
+		o.CallTimeout = 50 * time.Millisecond
+	})
+	h.addMember("north", server.kubeconfig(goodToken))
+	s, _ := h.open("run", "north")
+	reach(t, s, fleet.Reachable, fleet.ReasonAnswering)
+
+	answers := make(chan struct{})
+	server.set(func(s *apiServer) { s.beats = answers })
+	// An error of the server's has the heart checked; that heartbeat is held on its way.
+	_ = s.Do(t.Context(), "reading", func(context.Context, fleet.Clients) error {
+		return apierrors.NewInternalError(errors.New("etcd is away"))
+	})
+	_ = s.Do(t.Context(), "reading", func(ctx context.Context, _ fleet.Clients) error { <-ctx.Done(); return ctx.Err() })
+	reach(t, s, fleet.Unreachable, fleet.ReasonNotAnswering)
+	var seen beats
+	h.fleet.Subscribe(seen.add)
+	answers <- struct{}{}
+	eventually(t, "the first heartbeat is over", func() bool { return seen.of("north") == 1 })
+	if r := s.Reachability(); r.State != fleet.Unreachable {
+		t.Errorf("a heartbeat that was sent before made it %+v", r)
+	}
+	answers <- struct{}{}
+	reach(t, s, fleet.Reachable, fleet.ReasonAnswering)
 }

@@ -112,9 +112,22 @@ func TestInformersLingerForHalfAMinute(t *testing.T) {
 	}
 	eventually(t, "synced", func() bool { return synced(s) })
 	inf, _ := s.Informer("pods", makePods)
+	var seen beats
+	f.Subscribe(seen.add)
+	// step goes on in time and waits for a heartbeat, by when all else that was due has begun too.
+	step := func(d time.Duration) {
+		t.Helper()
+		before := seen.of("north")
+		eventually(t, "the next heartbeat is planned", clk.HasWaiters)
+		clk.Step(d)
+		eventually(t, "the heartbeat came", func() bool { return seen.of("north") > before })
+	}
 
 	f.Close("first")
-	clk.Step(29 * time.Second)
+	step(29 * time.Second)
+	if inf.IsStopped() {
+		t.Error("it stopped too early")
+	}
 	next, err := f.Open("second", "north", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +136,7 @@ func TestInformersLingerForHalfAMinute(t *testing.T) {
 		t.Errorf("after 29 s the next stage finds another informer, synced %t", ok)
 	}
 	f.Close("second")
-	clk.Step(29 * time.Second)
+	step(29 * time.Second)
 	if inf.IsStopped() {
 		t.Error("the half minute was not counted anew")
 	}
