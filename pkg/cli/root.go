@@ -47,7 +47,7 @@ func Report(w io.Writer, err error) int {
 		return 0
 	}
 	if said := err.Error(); said != "" {
-		fmt.Fprintln(w, "Error:", said)
+		_, _ = fmt.Fprintln(w, "Error:", said) // there is nowhere else to say it
 	}
 	var coded interface{ ExitCode() int }
 	if errors.As(err, &coded) {

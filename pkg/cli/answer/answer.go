@@ -81,8 +81,8 @@ run with it unless its pipeline says otherwise. The message tells the others why
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(cmd.OutOrStdout(), said)
-		return nil
+		_, err = fmt.Fprintln(cmd.OutOrStdout(), said)
+		return err
 	}
 	a.flags.AddTo(cmd.Flags())
 	cmd.Flags().StringVarP(&a.message, "message", "m", "", "`text` for the others, at most 1024 letters; a reject needs one")

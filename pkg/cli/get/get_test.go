@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,7 +173,7 @@ func TestWatchingWithoutATerminalSaysEachChangeOnce(t *testing.T) {
 	want := `12:11:00  productpage-v2 in shop: Running canary-m1 · m1/dca: pods update
 12:11:00  m1/dca: old 3, new 1 (1 available), ready 4/4, want 2
 12:11:00  m1/dca: old 2, new 2 (2 available), ready 4/4, want 2
-12:11:00  canary-m1: done after 1m00s
+12:11:00  canary-m1: done after 1m00s: because
 12:11:00  productpage-v2: Running · about to end
 12:11:00  productpage-v2: Succeeded in 2m00s
 `
@@ -276,26 +277,29 @@ func TestWatchingOnATerminalRedrawsInPlaceAndRestoresIt(t *testing.T) {
 func TestAHubThatStopsAnsweringIsSaidOnTheScreen(t *testing.T) {
 	h, p := oneCanary(t), newPage()
 	down := make(chan struct{})
-	lists := 0
-	// The watch of CustomRuns ends after the first list, and from then on the hub refuses.
+	var refuse atomic.Bool
 	h.Tekton.PrependWatchReactor("customruns", func(clienttesting.Action) (bool, watchInterface, error) {
-		w := newEndingWatch(down)
-		return true, w, nil
-	})
-	h.Tekton.PrependReactor("list", "customruns", func(clienttesting.Action) (bool, runtime.Object, error) {
-		if lists++; lists > 2 {
+		if refuse.Load() {
 			return true, nil, errors.New("connection refused")
 		}
-		return false, nil, nil
+		return true, newEndingWatch(down), nil
+	})
+	h.Tekton.PrependReactor("list", "customruns", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return refuse.Load(), nil, errors.New("connection refused")
 	})
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
 	over := start(ctx, testCommand(h, plainTerminal(p), time.Minute))
 	p.await(t, "Running canary-m1")
+	refuse.Store(true)
 	close(down)
 	p.await(t, "the hub does not answer since 12:11:00, this is from before: connection refused")
+	refuse.Store(false)
+	p.await(t, "the hub answers again")
 	interrupt()
-	<-over
+	if got := exitCode(<-over); got != interrupted {
+		t.Errorf("got exit code %d, want %d", got, interrupted)
+	}
 }
 
 func TestOneRun(t *testing.T) {

@@ -148,7 +148,7 @@ func (d *drawn) show(m *screen.Model) error {
 	d.last = frame
 	b.WriteString(frameBegin)
 	// The last line has no newline, or a full screen would scroll.
-	b.WriteString(strings.ReplaceAll(strings.TrimSuffix(frame, "\n"), "\n", clearToEnd+"\r\n") + clearToEnd)
+	b.WriteString(strings.ReplaceAll(strings.TrimSuffix(frame, "\n"), "\n", clearToEnd+"\n") + clearToEnd)
 	b.WriteString(frameEnd)
 	_, err := d.out.Write(b.Bytes())
 	return err

@@ -2,7 +2,9 @@ package run
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -226,6 +228,10 @@ func (f *Following) Objects() (objects screen.Objects, ok bool) {
 		}
 	}
 	if since, err := f.lostSince(); err != nil {
+		var request *url.Error
+		if errors.As(err, &request) {
+			err = request.Err // which of our watches it was matters to nobody
+		}
 		o.Stale = fmt.Sprintf("the hub does not answer since %s, this is from before: %v", since.Format(time.TimeOnly), err)
 	}
 	return o, ok

@@ -33,7 +33,9 @@ func Build(o Objects, opts Options) *Model {
 	m.Units, m.Unreachable = members(parts)
 	m.Guards = guards(parts)
 	m.Verdict = judge(r, m, parts)
-	m.Verdict.Command = spell(m.Verdict.Command, opts)
+	if !m.Verdict.asked { // a question's command is spelled already
+		m.Verdict.Command = spell(m.Verdict.Command, opts)
+	}
 	m.Verdict.Text = strings.Join(m.phrases(false), " · ")
 	if t := m.Verdict.Trouble; t != "" {
 		m.Verdict.Text = strings.Join(append(m.phrases(false), oneLine(t)), " · ")

@@ -90,6 +90,9 @@ func stageChanges(before, after *Model, say func(string, ...any)) {
 				say("%s: begun", s.Name)
 			}
 		case StageDone:
+			if s.Message != "" {
+				took += ": " + s.Message
+			}
 			say("%s: done%s", s.Name, took)
 		case StageFailed, StageCancelled:
 			say("%s: %s%s: %s", s.Name, strings.ToLower(string(s.State)), took, reasonAndMessage(s.Reason, s.Message))

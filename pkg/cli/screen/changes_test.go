@@ -126,6 +126,32 @@ func TestTextsOfOthersCannotSteerTheTerminal(t *testing.T) {
 	}
 }
 
+func TestCommandsAreWrittenAsThePersonCallsUs(t *testing.T) {
+	asking := confirmWaiting(t)
+	holding := newStory(t).started()
+	holding.stage("canary-m1", "Canary", s, stages.RunStatus{Waiting: &stages.Waiting{
+		Reason: "GuardHolding", For: "guard errors holds", Who: "sre", Command: "periplus resume productpage-v2 -n shop",
+	}})
+	for _, tc := range []struct {
+		name  string
+		story *story
+		opts  Options
+		want  string
+	}{
+		{"by itself", asking, Options{}, `periplus confirm productpage-v2 --message "…"`},
+		{"with the flags that reach the hub", asking, Options{Namespace: "-n shop", Flags: "--context hub"}, `periplus confirm productpage-v2 --message "…" -n shop --context hub`},
+		{"as a plugin", asking, Options{Program: "tkn periplus", Namespace: "-n shop"}, `tkn periplus confirm productpage-v2 --message "…" -n shop`},
+		{"a stage's own command, its namespace not twice", holding, Options{Program: "kubectl periplus", Namespace: "-n shop", Flags: "--context hub"}, "kubectl periplus resume productpage-v2 -n shop --context hub"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.opts.Now = began.Add(5 * m)
+			if got := Build(tc.story.o, tc.opts).Verdict.Command; got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestOrderFollowsTheDAGAndElseThePipeline(t *testing.T) {
 	model := newStory(t).model(s)
 	var names []string

@@ -37,6 +37,16 @@ var situations = []struct {
 		run.Status = pipelinev1beta1.CustomRunStatus{}
 		return st.model(3 * m)
 	}},
+	{"tekton-begins-no-stage", Look{Width: 100}, func(t *testing.T) *Model {
+		st := newStory(t).started()
+		st.condition(corev1.ConditionUnknown, "ResolvingPipelineRef", "")
+		return st.model(5 * m)
+	}},
+	{"hub-does-not-answer", Look{Width: 100}, func(t *testing.T) *Model {
+		st := canaryRunning(t)
+		st.o.Stale = `the hub does not answer since 12:11:00, this is from before: Get "https://127.0.0.1:6443/apis": connect: connection refused`
+		return st.model(5 * m)
+	}},
 	{"just-started", Look{Width: 100}, func(t *testing.T) *Model {
 		st := newStory(t).started()
 		st.stage("canary-m1", "Canary", s, stages.RunStatus{Waiting: &stages.Waiting{Reason: "Connecting", For: "connecting to member m1", Since: at(s)}})

@@ -27,9 +27,8 @@ func atp(after time.Duration) *metav1.Time { t := at(after); return &t }
 
 // story is a release of productpage over two members, told by what happened.
 type story struct {
-	t   *testing.T
-	o   Objects
-	now time.Duration
+	t *testing.T
+	o Objects
 }
 
 func newStory(t *testing.T) *story {

@@ -132,6 +132,11 @@ func notRunning(r root, m *Model, parts []part) Verdict {
 			v.Stage = p.Name
 			if p.Name != parts[0].Name {
 				v.State, v.Message = StateRunning, "about to begin"
+			} else if m.At.Sub(r.started.Time) > patience {
+				v.Trouble = "Tekton has begun no stage since " + clock(r.started.Time, m.At.Time, seconds)
+				if r.cond != nil {
+					v.Trouble = reasonAndMessage(v.Trouble+"; it says "+r.cond.Reason, r.cond.Message)
+				}
 			}
 			return v
 		}
