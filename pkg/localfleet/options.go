@@ -103,6 +103,7 @@ func (s *State) merge(o Options) error {
 		s.Units = slices.Compact(slices.Clone(o.Units))
 	}
 	s.Source = o.Source
-	s.Install = !o.SkipInstall
+	// A fleet that has Periplus keeps it: an `up` that skips the install only does not touch it.
+	s.Install = s.Install || !o.SkipInstall
 	return nil
 }

@@ -15,6 +15,8 @@ type upRun struct {
 	cred     credentials
 	tool     goTool
 	progress *Progress
+	// install is whether this Up installs Periplus, or leaves it as it is.
+	install bool
 
 	mu    sync.Mutex
 	state *State
@@ -33,7 +35,7 @@ func Up(ctx context.Context, opts Options) (*Running, error) {
 	if err != nil {
 		return nil, err
 	}
-	u := &upRun{layout: Layout{opts.Dir}, tool: tool, progress: progress}
+	u := &upRun{layout: Layout{opts.Dir}, tool: tool, progress: progress, install: !opts.SkipInstall}
 	if err := u.layout.make(); err != nil {
 		return nil, err
 	}
@@ -107,7 +109,7 @@ func (u *upRun) start(ctx context.Context) error {
 		if err := u.startTekton(groupCtx, hub); err != nil {
 			return err
 		}
-		if u.state.Install {
+		if u.install {
 			if err := u.installHub(groupCtx, hub); err != nil {
 				return err
 			}
@@ -121,7 +123,7 @@ func (u *upRun) start(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if u.state.Install {
+			if u.install {
 				if kubeconfigs[i], err = u.installMember(groupCtx, member); err != nil {
 					return err
 				}
@@ -137,7 +139,7 @@ func (u *upRun) start(ctx context.Context) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	if !u.state.Install {
+	if !u.install {
 		return nil
 	}
 	for i, name := range members {
