@@ -12,7 +12,7 @@ import (
 // maxExprLength is the greatest length of an expression in code points, the same as in the CRD schema.
 const maxExprLength = 4096
 
-// Names of the variables. A list that missing data would make empty counts as missing data; see view.missing.
+// Names of the variables.
 const (
 	varUpdated  = "updated"
 	varStable   = "stable"

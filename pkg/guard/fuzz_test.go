@@ -23,14 +23,18 @@ func FuzzCompile(f *testing.F) {
 	input := fleetOf(12)
 	at := Moment{Now: t0.Add(time.Minute), Step: 1, FirstMove: t0, Move: t0}
 	f.Fuzz(func(t *testing.T, expr string) {
+		began := time.Now()
 		p, err := Compile(v1alpha1.Guard{Name: "g", Expr: expr}, Limits{Pods: 100})
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("compiling took %s", took)
+		}
 		if err != nil {
 			if err.Error() == "" {
 				t.Error("an error that says nothing")
 			}
 			return
 		}
-		began := time.Now()
+		began = time.Now()
 		st, _ := Judge(p, v1alpha1.GuardStatus{}, at, input)
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("judging 12 pods took %s", took)

@@ -23,7 +23,8 @@ type Input struct {
 	Missing string
 
 	Workload Workload
-	Units    []Unit
+	// Units of the target in the member. Without any the workload is not seen, and nothing about it can be judged.
+	Units []Unit
 	// Pods of the target in the member, but for those being deleted.
 	Pods []Pod
 	// Want is how many updated pods the step wants in the member. With 0, a guard that refers to `updated` is NotApplicable while there

@@ -122,10 +122,12 @@ func (p *Program) find(v *view) (v1alpha1.Verdict, string) {
 func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgement {
 	g := &p.guard
 	j := &judgement{g: g, now: at.Now, interval: max(duration(g.Interval), time.Second)}
-	j.next = v1alpha1.GuardStatus{Name: g.Name, Member: in.Member, When: g.When, Step: at.Step, Expr: g.Expr, DryRun: g.DryRun}
+	j.next = v1alpha1.GuardStatus{Name: g.Name, Member: in.Member, When: g.When, Expr: g.Expr, DryRun: g.DryRun}
+	if g.When == v1alpha1.After {
+		j.next.Step = at.Step
+	}
 	move := whole(moveOf(g.When, at))
-	same := prev.Name == g.Name && prev.Member == in.Member && prev.When == g.When && prev.Expr == g.Expr &&
-		(g.When != v1alpha1.After || prev.Step == at.Step)
+	same := prev.Name == g.Name && prev.Member == in.Member && prev.When == g.When && prev.Expr == g.Expr && prev.Step == j.next.Step
 	if begun := timeOf(prev.Begun); same && !begun.IsZero() && begun.Before(move) {
 		same = false
 	}

@@ -18,7 +18,7 @@ func secs(n int) *metav1.Duration {
 
 // members as the tables below show them.
 func of(pods ...Pod) Input {
-	in := Input{Member: "fra", Want: 2, Workload: Workload{Kind: "InPlaceSet", Name: "web", Replicas: 4}}
+	in := Input{Member: "fra", Want: 2, Workload: Workload{Kind: "InPlaceSet", Name: "web", Replicas: 4}, Units: []Unit{{Name: "dca", Member: "fra", Replicas: 4}}}
 	in.Pods = append(in.Pods, pods...)
 	return in
 }
@@ -32,7 +32,7 @@ var (
 	bad     = of(pod("a", true, true), pod("b", true, false), pod("c", false, true))
 	noneYet = of(pod("a", false, true), pod("b", false, true))
 	away    = Input{Member: "fra", Want: 2, Missing: "fra has not answered since 12:00:03", Pods: good.Pods}
-	notHere = Input{Member: "fra", Pods: noneYet.Pods, Workload: noneYet.Workload}
+	notHere = Input{Member: "fra", Pods: noneYet.Pods, Workload: noneYet.Workload, Units: noneYet.Units}
 )
 
 // call is one call of Judge. Zero wake means that only events matter.
@@ -88,6 +88,11 @@ func TestAGuardOverTime(t *testing.T) {
 		{"missing data breaks what was true", v1alpha1.Guard{Expr: ready, For: secs(15)}, []call{
 			{0, good, pending, "", 10 * s},
 			{10 * s, away, noData, "fra has not answered since 12:00:03", 10 * m},
+			{15 * s, good, pending, "true since 2026-07-01T12:00:15Z", 20 * s},
+		}},
+		{"so does a step that wants nothing", v1alpha1.Guard{Expr: ready, For: secs(15)}, []call{
+			{0, good, pending, "", 10 * s},
+			{10 * s, notHere, notOurs, "", 0},
 			{15 * s, good, pending, "true since 2026-07-01T12:00:15Z", 20 * s},
 		}},
 		{"nobody looked for long, so what was true begins again", v1alpha1.Guard{Expr: ready, For: secs(60)}, []call{
@@ -167,6 +172,12 @@ func TestAGuardOverTime(t *testing.T) {
 			{10 * s, good, pass, "", 0},
 			{11 * s, bad, fail, "the limit is 1", 0},
 		}},
+		{"and its false samples are forgotten then", v1alpha1.Guard{Expr: ready, When: v1alpha1.During, Limits: v1alpha1.GuardLimits{Failures: 2}}, []call{
+			{0, bad, pending, "", 10 * s},
+			{10 * s, bad, fail, "", 0},
+			{20 * s, good, pass, "", 0},
+			{21 * s, bad, pending, "1 false samples counted", 31 * s},
+		}},
 		{"During without data holds and goes on", v1alpha1.Guard{Expr: ready, When: v1alpha1.During}, []call{
 			{0, noneYet, noData, "no pod has observed the new revision", 0},
 			{500 * s, noneYet, noData, "", 0},
@@ -210,9 +221,13 @@ func TestAGuardOverTime(t *testing.T) {
 		}},
 		{"but is on others", v1alpha1.Guard{Expr: "pods.all(p, p.ready) && want == 0"}, []call{{0, notHere, pass, "", 0}}},
 		{"all of no pods is not all of them", v1alpha1.Guard{Expr: "pods.all(p, p.ready)"}, []call{{0, of(), noData, "no pod is seen", 10 * m}}},
-		{"a workload of 0 has no pods to judge", v1alpha1.Guard{Expr: "pods.all(p, p.ready)"}, []call{{0, Input{Member: "fra", Workload: Workload{Kind: "InPlaceSet"}}, notOurs, "", 0}}},
-		{"all of no units is not all of them", v1alpha1.Guard{Expr: "units.all(u, u.ready == u.replicas)"}, []call{{0, good, noData, "no unit is seen", 10 * m}}},
-		{"a workload that is not seen has no counts", v1alpha1.Guard{Expr: "workload.ready == workload.replicas"}, []call{{0, Input{Member: "fra"}, noData, "the workload is not seen", 10 * m}}},
+		{"a workload of 0 has no pods to judge", v1alpha1.Guard{Expr: "pods.all(p, p.ready)"}, []call{{0, Input{Member: "fra", Units: []Unit{{Name: "dca"}}}, notOurs, "and wants none", 0}}},
+		{"a workload that is not seen has no pods of its own will", v1alpha1.Guard{Expr: "pods.all(p, p.ready)"}, []call{{0, Input{Member: "fra"}, noData, "no unit of the workload is seen", 10 * m}}},
+		{"nor updated pods, whatever is wanted", v1alpha1.Guard{Expr: ready}, []call{{0, Input{Member: "fra"}, noData, "no unit of the workload is seen", 10 * m}}},
+		{"nor stable pods", v1alpha1.Guard{Expr: "stable.all(p, p.ready)"}, []call{{0, Input{Member: "fra"}, noData, "no unit of the workload is seen", 10 * m}}},
+		{"nor units", v1alpha1.Guard{Expr: "units.all(u, u.ready == u.replicas)"}, []call{{0, Input{Member: "fra"}, noData, "no unit of the workload is seen", 10 * m}}},
+		{"nor counts", v1alpha1.Guard{Expr: "workload.ready == want"}, []call{{0, Input{Member: "fra"}, noData, "no unit of the workload is seen", 10 * m}}},
+		{"what is not about the workload is judged all the same", v1alpha1.Guard{Expr: "member.name == 'fra'"}, []call{{0, Input{Member: "fra"}, pass, "", 0}}},
 		{"at the end of a rollout no stable pod is left, and what is left is judged", v1alpha1.Guard{Expr: ready + " && stable.all(p, p.ready)"}, []call{{0, of(pod("a", true, true)), pass, "", 0}, {1 * s, of(pod("a", true, false)), pending, "", 601 * s}}},
 		{"a pod on its way is neither updated nor stable", v1alpha1.Guard{Expr: "pods.size() == 3 && updated.size() == 1 && stable.size() == 1"}, []call{
 			{0, of(pod("a", true, true), pod("b", false, true), Pod{Name: "c", Moving: true}), pass, "", 0}}},
@@ -324,7 +339,7 @@ func TestAStepBeginsAnewForAfterOnly(t *testing.T) {
 	if a, _ = Judge(after, a, two, good); a.Verdict != pending || a.Step != 2 || a.Samples != 1 || !a.Begun.Time.Equal(two.Move) {
 		t.Errorf("After was carried over: %+v", a)
 	}
-	if d, _ = Judge(during, d, two, bad); d.Failures != 2 || d.Step != 2 || !d.Begun.Time.Equal(t0) {
+	if d, _ = Judge(during, d, two, bad); d.Failures != 2 || d.Step != 0 || !d.Begun.Time.Equal(t0) {
 		t.Errorf("During was not carried over: %+v", d)
 	}
 }
@@ -347,6 +362,7 @@ func TestAStatusOfAnotherGuardCountsForNothing(t *testing.T) {
 		"true before the move":         func(st *v1alpha1.GuardStatus) { st.TrueSince = &metav1.Time{Time: t0.Add(-s)} },
 		"true in the time to come":     func(st *v1alpha1.GuardStatus) { st.TrueSince = &metav1.Time{Time: t0.Add(time.Hour)} },
 		"true without a sample":        func(st *v1alpha1.GuardStatus) { st.LastSample = nil },
+		"passed without a sample":      func(st *v1alpha1.GuardStatus) { st.Verdict, st.LastSample = pass, nil },
 		"true while there was no data": func(st *v1alpha1.GuardStatus) { st.Verdict = noData },
 	} {
 		t.Run("of another "+name, func(t *testing.T) {
@@ -356,6 +372,16 @@ func TestAStatusOfAnotherGuardCountsForNothing(t *testing.T) {
 				t.Errorf("got %s, true since %v", next.Verdict, next.TrueSince)
 			}
 		})
+	}
+}
+
+func TestTruthOfBeforeTheInitialDelayDoesNotCount(t *testing.T) {
+	p := compiled(t, v1alpha1.Guard{Name: "g", Expr: "updated.all(p, p.ready)", InitialDelay: secs(30), For: secs(20)})
+	at := Moment{Now: t0.Add(30 * s), Step: 1, FirstMove: t0, Move: t0}
+	st, _ := Judge(p, v1alpha1.GuardStatus{}, at, good)
+	st.TrueSince, st.LastSample = &metav1.Time{Time: t0.Add(5 * s)}, &metav1.Time{Time: t0.Add(20 * s)}
+	if st, _ = Judge(p, st, at, good); st.Verdict != pending {
+		t.Errorf("got %s, true since %v", st.Verdict, st.TrueSince)
 	}
 }
 

@@ -49,7 +49,7 @@ func (s *Set) Judge(prev []v1alpha1.GuardStatus, at Moment, inputs []Input) Outc
 		for i := range inputs {
 			before, had := last[key{p.guard.Name, inputs[i].Member}]
 			if !timely {
-				if had && !at.FirstMove.IsZero() && before.When == p.guard.When {
+				if had && !at.FirstMove.IsZero() {
 					out.Statuses = append(out.Statuses, before)
 				}
 				continue

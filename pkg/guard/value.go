@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
+	"github.com/google/cel-go/interpreter"
 )
 
 const (
@@ -180,16 +182,17 @@ func (p *part) culprits(v *view) string {
 	for it := elements.Iterator(); it.HasNext() == types.True; {
 		total++
 		scope.element = it.Next()
-		if out, _, err := p.each.Eval(scope); err != nil || out != types.False {
+		out, _, err := p.each.Eval(scope)
+		if errors.As(err, new(interpreter.EvalCancelledError)) {
+			return "" // The rest would cost too much, and a count of some is not one of all.
+		}
+		if err != nil || out != types.False {
 			continue
 		}
 		broken++
 		if name := nameOf(scope.element); name != "" && len(named) < maxCulprits {
 			named = append(named, name)
 		}
-	}
-	if broken == 0 {
-		return ""
 	}
 	if broken > len(named) && len(named) > 0 {
 		named = append(named, "…")

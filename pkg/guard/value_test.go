@@ -51,3 +51,20 @@ func TestTheValueIsShort(t *testing.T) {
 		t.Errorf("%d runes: %s", n, st.Value)
 	}
 }
+
+func TestCulpritsAreNamedWithinTheCostLimitOnly(t *testing.T) {
+	p, err := Compile(v1alpha1.Guard{Name: "g", Expr: "pods.all(p, p.ready && pods.exists(q, q.name == p.name))"}, Limits{Pods: 20, CostPerPod: 1000, CostBase: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]string{
+		20:   "pods.all(p, p.ready && pods.exists(q, q.name == p.name)) = false (not so for 1 of 20: web-0)",
+		2000: "pods.all(p, p.ready && pods.exists(q, q.name == p.name)) = false",
+	} {
+		in := fleetOf(n)
+		in.Pods[0].Ready = false
+		if st, _ := Judge(p, v1alpha1.GuardStatus{}, Moment{Now: t0, Step: 1, FirstMove: t0, Move: t0}, in); st.Value != want {
+			t.Errorf("%d pods: got %s: %s", n, st.Verdict, st.Value)
+		}
+	}
+}

@@ -1,7 +1,7 @@
 package guard
 
 import (
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/google/cel-go/cel"
@@ -108,38 +108,31 @@ func (v *view) podList(n int, belongs func(*Pod) bool) ref.Val {
 	return types.NewRefValList(types.DefaultTypeAdapter, list)
 }
 
+// observed are the variables that say something about the workload in the member.
+var observed = []string{varUpdated, varStable, varPods, varUnits, varWorkload, varWant}
+
 // missing says why an expression with these names has nothing to be judged on: an empty list would make all(…) true of nothing. The verdict
-// is empty where there is something. Without stable pods there is something to judge: at the end of a rollout there are none.
+// is empty where there is something. Without stable pods there is something to judge: at the end of a rollout there are none. Zero pods are
+// taken for what is wanted only where the workload itself is seen.
 func (v *view) missing(uses names, when v1alpha1.GuardWhen) (v1alpha1.Verdict, string) {
 	in := v.in
-	var why []string
-	applies := false
-	lacks := func(name, reason string, notApplicable bool) {
-		if uses[name] {
-			why = append(why, reason)
-			applies = applies || !notApplicable
-		}
-	}
 	if in.Missing != "" {
 		return v1alpha1.VerdictInconclusive, in.Missing
 	}
-	if v.updated == 0 {
-		lacks(varUpdated, "no pod has observed the new revision", in.Want == 0 && when != v1alpha1.Before)
+	if len(in.Units) == 0 && slices.ContainsFunc(observed, func(name string) bool { return uses[name] }) {
+		return v1alpha1.VerdictInconclusive, "no unit of the workload is seen"
 	}
-	if len(in.Pods) == 0 {
-		lacks(varPods, "no pod is seen", in.Workload.Kind != "" && in.Workload.Replicas == 0)
-	}
-	if len(in.Units) == 0 {
-		lacks(varUnits, "no unit is seen", false)
-	}
-	if in.Workload.Kind == "" {
-		lacks(varWorkload, "the workload is not seen", false)
-	}
+	noneUpdated := uses[varUpdated] && v.updated == 0
+	nonePods := uses[varPods] && len(in.Pods) == 0
 	switch {
-	case len(why) == 0:
-		return "", ""
-	case applies:
-		return v1alpha1.VerdictInconclusive, strings.Join(why, "; ")
+	case noneUpdated && (in.Want != 0 || when == v1alpha1.Before):
+		return v1alpha1.VerdictInconclusive, "no pod has observed the new revision"
+	case nonePods && in.Workload.Replicas != 0:
+		return v1alpha1.VerdictInconclusive, "no pod is seen"
+	case noneUpdated:
+		return v1alpha1.VerdictNotApplicable, "no pod has observed the new revision, and none is wanted in this step"
+	case nonePods:
+		return v1alpha1.VerdictNotApplicable, "the workload has no pods, and wants none"
 	}
-	return v1alpha1.VerdictNotApplicable, strings.Join(why, "; ") + ", and none is wanted in this step"
+	return "", ""
 }

@@ -150,7 +150,7 @@ type GuardStatus struct {
 	Verdict Verdict `json:"verdict"`
 	// Message where the verdict is not Pass.
 	Message string `json:"message,omitempty"`
-	// Begun is when judging could begin: the move was made. Delays and deadlines count from here.
+	// Begun is when the move was made, or when an After guard that had passed turned false. Deadlines count from here.
 	Begun *metav1.Time `json:"begun,omitempty"`
 	// Since when the verdict is what it is.
 	Since *metav1.Time `json:"since,omitempty"`

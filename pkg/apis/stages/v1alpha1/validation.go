@@ -169,8 +169,8 @@ func (g *Guard) Validate(p *field.Path) field.ErrorList {
 	if d := g.Deadline; d != nil {
 		if d.Duration <= 0 {
 			errs = append(errs, field.Invalid(p.Child("deadline"), d.Duration.String(), "must be longer than 0"))
-		} else if g.For != nil && g.For.Duration >= d.Duration {
-			errs = append(errs, field.Invalid(p.Child("deadline"), d.Duration.String(), "must be longer than for, "+g.For.Duration.String()))
+		} else if least := lengthOf(g.InitialDelay) + lengthOf(g.For); least >= d.Duration {
+			errs = append(errs, field.Invalid(p.Child("deadline"), d.Duration.String(), "must be longer than initialDelay and for together, "+least.String()))
 		}
 	}
 	if g.Limits.Failures < 0 {
@@ -221,6 +221,13 @@ func notNegative(d *metav1.Duration, p *field.Path) field.ErrorList {
 		return field.ErrorList{field.Invalid(p, d.Duration.String(), "must not be negative")}
 	}
 	return nil
+}
+
+func lengthOf(d *metav1.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	return d.Duration
 }
 
 func oneOf(v string, p *field.Path, allowed ...string) field.ErrorList {
