@@ -1,33 +1,47 @@
 # What people type. Everything else is a command of its own that these call.
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down conformance test demo lint generate
+.PHONY: help build up down demo test unit integration e2e fleet-tests conformance lint generate verify-generated
+
+TEST_FLEET := $(CURDIR)/.periplus/test-fleet
+PERIPLUS   := go run ./cmd/periplus
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## one release over two clusters on this machine, live; leaves the fleet up
+	bash test/demo/demo.sh
 
 build: ## build everything a local fleet runs, once per version
-	go run ./cmd/periplus local build
+	$(PERIPLUS) local build
 
 up: ## bring a local fleet up, or repair it: a hub with Tekton, two members, simulated nodes
-	go run ./cmd/periplus local up
+	$(PERIPLUS) local up
 
 down: ## end the local fleet and remove everything it wrote
-	go run ./cmd/periplus local down
+	$(PERIPLUS) local down
+
+test: unit integration fleet-tests ## every test that needs no root
+
+unit: ## planners, guards, the frame, the CLI: without a fleet
+	go test ./...
+
+integration: build ## admission policies and schemas, on a real API server
+	go test -tags integration -count=1 ./test/integration/...
+
+fleet-tests: ## conformance of the nodes and whole releases, on a fleet of their own that ends with them
+	bash test/fleet-tests.sh $(TEST_FLEET)
+
+e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RUN chooses tests)
+	$(PERIPLUS) local up --dir $(TEST_FLEET)
+	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -timeout 20m -run '$(E2E_RUN)' ./test/e2e
 
 conformance: up ## check that the nodes of the local fleet behave as the kubelet does where we depend on it
 	PERIPLUS_CONFORMANCE_KUBECONFIG=$${PERIPLUS_CONFORMANCE_KUBECONFIG:-$(CURDIR)/.periplus/fleet/kubeconfig/m1.yaml} \
 		go test -tags conformance -count=1 ./test/conformance
 
-test: ## every test that needs no root
-	go test ./...
+lint: ## gofmt, go vet, golangci-lint, stale generated code
+	bash test/lint.sh
 
-demo: up ## one release across the fleet, live
-	@echo "the demo is not here yet"; exit 1
-
-lint: ## format, vet
-	@test -z "$$(gofmt -l cmd pkg tasks test)" || { gofmt -l cmd pkg tasks test; exit 1; }
-	go vet ./...
-
-generate: ## generated code
-	go generate ./...
+generate: ## deepcopy, clients, CRDs
+	bash test/codegen/generate.sh

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs the tests that need a fleet on one of their own, and ends it whatever happens.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+fleet=$1
+go build -o .periplus/bin/periplus-tests ./cmd/periplus
+trap '.periplus/bin/periplus-tests local down --dir "$fleet"' EXIT
+.periplus/bin/periplus-tests local up --dir "$fleet"
+PERIPLUS_CONFORMANCE_KUBECONFIG=$fleet/kubeconfig/m1.yaml go test -tags conformance -count=1 -timeout 10m ./test/conformance
+PERIPLUS_FLEET=$fleet go test -tags e2e -count=1 -timeout 20m ./test/e2e
