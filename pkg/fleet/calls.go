@@ -15,6 +15,7 @@ import (
 type call struct {
 	conn    Connection
 	clients Clients
+	up      context.Context
 }
 
 // begin takes a place for a call, or says why there is none.
@@ -32,7 +33,7 @@ func (m *member) begin(s *Session) (call, error) {
 		return call{}, &busyError{member: m.name, why: "as many calls as one member may have are under way"}
 	}
 	m.calls++
-	return call{conn: m.conn, clients: m.clients}, nil
+	return call{conn: m.conn, clients: m.clients, up: m.up}, nil
 }
 
 // end gives a place back and wakes those who found none.
@@ -69,8 +70,8 @@ func (m *member) suspect(conn Connection, what string, err error) *UnreachableEr
 		return out
 	}
 	out.Since = m.fleet.opts.Clock.Now()
-	if m.conn != conn {
-		// The credentials or the address changed meanwhile; the failure says nothing of the present ones.
+	if m.conn != conn || errors.Is(err, errCut) {
+		// We ended the call ourselves: the credentials or the address changed, or the member is back already. It says nothing of now.
 		m.mu.Unlock()
 		return out
 	}
@@ -138,6 +139,8 @@ func judge(ctx, bounded context.Context, err error) (o outcome, answered bool) {
 		return outcomeRefused, true
 	case ctx.Err() != nil:
 		return outcomeCanceled, false
+	case errors.Is(context.Cause(bounded), errCut):
+		return outcomeConnection, false
 	case errors.Is(bounded.Err(), context.DeadlineExceeded):
 		return outcomeTimeout, false
 	case bounded.Err() != nil:

@@ -199,6 +199,7 @@ func (m *member) settle(f finding, suspicion int) (again bool) {
 	}
 	if f.conn != old {
 		m.stopInformers()
+		m.cutCalls("the way to the member was changed during the call")
 		m.conn, m.clients = f.conn, Clients{}
 		if f.conn != nil {
 			var err error
@@ -213,6 +214,7 @@ func (m *member) settle(f finding, suspicion int) (again bool) {
 	case f.state != Reachable:
 		changed = m.become(f.state, f.reason, f.message)
 		m.stopInformers()
+		m.cutCalls(f.message)
 		m.misses++
 	case cleared || f.conn != old:
 		changed = m.become(f.state, f.reason, f.message)

@@ -1,6 +1,8 @@
 package fleet
 
 import (
+	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -24,6 +26,10 @@ type member struct {
 	source  source
 	conn    Connection
 	clients Clients // over conn
+	// up ends, with a cause, when the member is found unreachable or conn is replaced. Calls end with it: that their connections are
+	// cut is not enough, because reads are tried again over new ones.
+	up  context.Context
+	cut context.CancelCauseFunc
 
 	sessions      map[*Session]struct{}
 	attendedUntil time.Time
@@ -54,7 +60,7 @@ type serverVersion struct {
 func newMember(f *Fleet, name string) *member {
 	reach := notContacted
 	reach.Since = f.opts.Clock.Now()
-	return &member{
+	m := &member{
 		fleet:     f,
 		name:      name,
 		reach:     reach,
@@ -62,6 +68,17 @@ func newMember(f *Fleet, name string) *member {
 		waiting:   map[*Session]struct{}{},
 		informers: map[string]*sharedInformer{},
 	}
+	m.up, m.cut = context.WithCancelCause(f.life.ctx)
+	return m
+}
+
+// errCut is why calls were ended before their time.
+var errCut = errors.New("cut")
+
+// cutCalls ends the calls that are under way. m.mu is held.
+func (m *member) cutCalls(why string) {
+	m.cut(&cause{text: why, err: errCut})
+	m.up, m.cut = context.WithCancelCause(m.fleet.life.ctx)
 }
 
 func (m *member) state() (Reachability, string) {
@@ -149,6 +166,7 @@ func (m *member) retire() bool {
 	}
 	m.over = true
 	m.unschedule()
+	m.cut(nil)
 	return true
 }
 

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -57,10 +58,11 @@ func (s *Session) Do(ctx context.Context, what string, fn func(ctx context.Conte
 		m.fleet.metrics.call(ctx, m.name, outcomeOf(err), 0)
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	bounded, cancel := context.WithTimeout(ctx, m.fleet.opts.CallTimeout)
+	limited, cancel := context.WithTimeout(ctx, m.fleet.opts.CallTimeout)
 	defer cancel()
-	// A call must not outlive the Fleet.
-	defer context.AfterFunc(m.fleet.life.ctx, cancel)()
+	bounded, cut := context.WithCancelCause(limited)
+	defer cut(nil)
+	defer context.AfterFunc(call.up, func() { cut(context.Cause(call.up)) })()
 	started := time.Now()
 	err = func() error {
 		// A fn that panics must not keep its place for ever.
@@ -75,6 +77,9 @@ func (s *Session) Do(ctx context.Context, what string, fn func(ctx context.Conte
 		err = &cause{text: fmt.Sprintf("no answer within %s", m.fleet.opts.CallTimeout), err: err}
 		return fmt.Errorf("%s: %w", what, m.suspect(call.conn, what, err))
 	case outcomeConnection:
+		if cut := context.Cause(bounded); errors.Is(cut, errCut) {
+			err = cut
+		}
 		return fmt.Errorf("%s: %w", what, m.suspect(call.conn, what, err))
 	}
 	if seen {
