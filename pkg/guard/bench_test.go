@@ -68,6 +68,20 @@ func BenchmarkSetOfTen(b *testing.B) {
 	}
 }
 
+// Close to the dearest that is admitted: 32 units, each over 10,000 pods, and no pod is the one that is looked for.
+func BenchmarkDearest(b *testing.B) {
+	p := compiled(b, v1alpha1.Guard{Name: "g", Expr: "units.all(u, !pods.exists(p, p.unit == u.name && p.restarts > 3))", When: v1alpha1.During})
+	in, at := fleetOf(10_000), Moment{Now: t0.Add(60e9), Step: 1, FirstMove: t0, Move: t0}
+	for i := len(in.Units); i < DefaultUnits; i++ {
+		in.Units = append(in.Units, Unit{Name: fmt.Sprintf("cell-%d", i), Member: "fra"})
+	}
+	for b.Loop() {
+		if st, _ := Judge(p, v1alpha1.GuardStatus{}, at, in); st.Verdict != v1alpha1.VerdictPass {
+			b.Fatal(st.Message)
+		}
+	}
+}
+
 func BenchmarkCompile(b *testing.B) {
 	for b.Loop() {
 		compiled(b, v1alpha1.Guard{Name: "g", Expr: benchmarked[1].expr})

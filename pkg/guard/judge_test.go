@@ -295,10 +295,10 @@ func TestTimesAreNeverShortenedByRounding(t *testing.T) {
 	move := t0.Add(300 * time.Millisecond)
 	at := func(d time.Duration) Moment { return Moment{Now: t0.Add(d), Step: 1, FirstMove: move, Move: move} }
 	st, _ := Judge(p, v1alpha1.GuardStatus{}, at(1900*time.Millisecond), good)
-	for _, d := range []time.Duration{2500, 3000, 3899, 3999} {
-		st, _ = Judge(p, throughJSON(t, st), at(d*time.Millisecond), good)
+	for _, d := range []time.Duration{2500 * time.Millisecond, 3 * s, 3899 * time.Millisecond, 3999 * time.Millisecond} {
+		st, _ = Judge(p, throughJSON(t, st), at(d), good)
 		if st.Verdict != pending {
-			t.Fatalf("%s after it became true it is %s", d*time.Millisecond-1900*time.Millisecond, st.Verdict)
+			t.Fatalf("%s after it became true it is %s", d-1900*time.Millisecond, st.Verdict)
 		}
 	}
 	if st, _ = Judge(p, throughJSON(t, st), at(4*s), good); st.Verdict != pass {
