@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
 
 const (
@@ -62,7 +65,31 @@ func (u *upRun) installHub(ctx context.Context, hub *clusterClient) error {
 	if err := hub.apply(ctx, objs); err != nil {
 		return err
 	}
+	if err := hub.awaitOwnAdmission(ctx); err != nil {
+		return err
+	}
 	return u.startOwn(ctx, hub, accountController)
+}
+
+// awaitOwnAdmission waits until our admission policies work: a server compiles them some seconds after it has them, and until then a run
+// could be started whose initiator nobody stamped.
+func (c *clusterClient) awaitOwnAdmission(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	last := errors.New("it was not asked yet")
+	err := poll(ctx, 100*time.Millisecond, func() bool {
+		got, err := c.dryRunPipelineRun(ctx, map[string]any{"pipelineRef": map[string]any{"name": "any"}})
+		if err != nil {
+			last = err
+			return false
+		}
+		last = errors.New("a PipelineRun is not stamped with who created it")
+		return got.GetAnnotations()[v1alpha1.AnnotationInitiator] != ""
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for the admission policies of config/hub to work: %w", last)
+	}
+	return nil
 }
 
 func (u *upRun) startOwn(ctx context.Context, c *clusterClient, account string) error {

@@ -49,6 +49,8 @@ func kubernetesParts(l Layout, s *State, cluster string) []part {
 		cluster: cluster, name: PartControllerManager, binary: "kube-controller-manager", port: kcm, ports: []int{kcm},
 		args: append(serving(kcm),
 			"--service-account-private-key-file="+l.pki(cluster+"-serviceaccount.key"), "--root-ca-file="+l.pki("ca.crt"),
+			// The garbage collector and the namespace controller are told from people by their accounts: policies let them delete.
+			"--use-service-account-credentials=true",
 			// Simulated nodes report every few seconds (see test/local/stages); one that is silent for this long failed.
 			"--node-monitor-grace-period=20s", "--node-monitor-period=2s",
 		),

@@ -100,24 +100,15 @@ func (u *upRun) startTekton(ctx context.Context, hub *clusterClient) error {
 // awaitTektonAdmission waits until Tekton's webhook takes part: a PipelineRun that says nothing is refused by it, and
 // one that says enough comes back with its defaults. Both are dry runs.
 func (c *clusterClient) awaitTektonAdmission(ctx context.Context) error {
-	run := func(spec map[string]any) (*unstructured.Unstructured, error) {
-		obj := &unstructured.Unstructured{Object: map[string]any{
-			"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
-			"metadata": map[string]any{"generateName": "periplus-local-check-", "namespace": metav1.NamespaceDefault},
-			"spec":     spec,
-		}}
-		return c.dynamic.Resource(pipelineRunResource).Namespace(metav1.NamespaceDefault).
-			Create(ctx, obj, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	last := errors.New("it was not asked yet")
 	err := poll(ctx, 100*time.Millisecond, func() bool {
-		if _, err := run(map[string]any{}); err == nil || !strings.Contains(err.Error(), "denied the request") {
+		if _, err := c.dryRunPipelineRun(ctx, map[string]any{}); err == nil || !strings.Contains(err.Error(), "denied the request") {
 			last = fmt.Errorf("an empty PipelineRun is not refused by it (%w)", orAccepted(err))
 			return false
 		}
-		got, err := run(map[string]any{"pipelineRef": map[string]any{"name": "any"}})
+		got, err := c.dryRunPipelineRun(ctx, map[string]any{"pipelineRef": map[string]any{"name": "any"}})
 		if err != nil {
 			last = err
 			return false
@@ -132,6 +123,16 @@ func (c *clusterClient) awaitTektonAdmission(ctx context.Context) error {
 		return fmt.Errorf("waiting for Tekton's webhook to take part in admission: %w", last)
 	}
 	return nil
+}
+
+func (c *clusterClient) dryRunPipelineRun(ctx context.Context, spec map[string]any) (*unstructured.Unstructured, error) {
+	obj := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "tekton.dev/v1", "kind": "PipelineRun",
+		"metadata": map[string]any{"generateName": "periplus-local-check-", "namespace": metav1.NamespaceDefault},
+		"spec":     spec,
+	}}
+	return c.dynamic.Resource(pipelineRunResource).Namespace(metav1.NamespaceDefault).
+		Create(ctx, obj, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 }
 
 func orAccepted(err error) error {
