@@ -28,7 +28,7 @@ type HeldError struct {
 
 // Error implements error.
 func (e *HeldError) Error() string {
-	return fmt.Sprintf("%s is held by release %s/%s (run %s) since %s", e.Unit, e.Lock.Namespace, e.Lock.Release, e.Lock.Root, e.Lock.Since.UTC().Format("15:04:05"))
+	return fmt.Sprintf("%s is held by release %s/%s (run %s) since %s UTC", e.Unit, e.Lock.Namespace, e.Lock.Release, e.Lock.Root, e.Lock.Since.UTC().Format("15:04:05"))
 }
 
 // For is the lock that a release puts on a unit.

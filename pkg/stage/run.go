@@ -130,7 +130,7 @@ func (r *Run) Observe(members []string) (*World, error) {
 		switch reach := s.Reachability(); {
 		case reach.State == fleet.Unreachable:
 			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonUnreachable, Unreachable: true,
-				Message: fmt.Sprintf("member %s cannot be reached since %s: %s", m, reach.Since.UTC().Format(time.TimeOnly), reach.Message)})
+				Message: fmt.Sprintf("member %s cannot be reached since %s UTC: %s", m, reach.Since.UTC().Format(time.TimeOnly), reach.Message)})
 		case !synced:
 			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonConnecting, Unreachable: true, Message: "connecting to member " + m})
 		case err != nil:
