@@ -93,7 +93,7 @@ func unitOf(member string, set *appsv1alpha1.InPlaceSet) Unit {
 		u.Name = set.Name
 	}
 	for _, c := range set.Status.Conditions {
-		if c.Type == appsv1alpha1.ConditionProgressing && c.Status == metav1.ConditionFalse && c.ObservedGeneration == set.Generation {
+		if c.Type == appsv1alpha1.ConditionProgressing && c.Status == metav1.ConditionFalse && u.Observed && standsStill(c.Reason) {
 			u.Stalled = c.Message
 		}
 	}
@@ -107,6 +107,11 @@ func unitOf(member string, set *appsv1alpha1.InPlaceSet) Unit {
 		}
 	}
 	return u
+}
+
+// standsStill tells a set that waits for somebody from one whose pods have trouble, which the stage sees for itself.
+func standsStill(reason string) bool {
+	return reason == appsv1alpha1.ReasonInvalidSpec || reason == appsv1alpha1.ReasonNotInPlace || reason == appsv1alpha1.ReasonRevisionMissing
 }
 
 func (a *inPlaceSets) addPods(u *Unit, set *appsv1alpha1.InPlaceSet, pods cache.SharedIndexInformer) error {

@@ -180,8 +180,8 @@ spec: {runRef: {name: %s, uid: %s}, question: ask, decision: Approve%s}
 		q := p.status("ask", "ask").Question
 		return q != nil && len(q.Answers) == 1 && len(q.Ignored) == 3, fmt.Sprintf("%+v", q)
 	})
-	p.refused("bob", "", []string{"never change"}, "patch", "approval", "bob-1", "-n", p.ns, "--type=merge", "-p", `{"spec":{"message":"x"}}`)
-	p.refused("bob", "", []string{"forbidden"}, "delete", "approval", "bob-1", "-n", p.ns)
+	p.refused("bob", "", []string{"cannot patch"}, "patch", "approval", "bob-1", "-n", p.ns, "--type=merge", "-p", `{"spec":{"message":"x"}}`)
+	p.refused("bob", "", []string{"cannot delete"}, "delete", "approval", "bob-1", "-n", p.ns)
 	// An ordinary edit role may write CustomRuns; ours are closed all the same.
 	p.apply("hub", fmt.Sprintf(`
 apiVersion: rbac.authorization.k8s.io/v1
@@ -198,7 +198,8 @@ subjects: [{kind: User, name: alice, apiGroup: rbac.authorization.k8s.io}]
 	done := `{"status":{"conditions":[{"type":"Succeeded","status":"True","reason":"Succeeded"}],"completionTime":"2026-01-01T00:00:00Z"}}`
 	p.refused("alice", "", []string{"status"}, "patch", "customrun", cr.Name, "-n", p.ns, "--subresource=status", "--type=merge", "-p", done)
 	p.refused("alice", "", []string{"spec"}, "patch", "customrun", cr.Name, "-n", p.ns, "--type=merge", "-p", `{"spec":{"customSpec":{"spec":{"required":1}}}}`)
-	p.refused("alice", "", []string{"approval"}, "delete", "approval", "bob-1", "-n", p.ns)
+	p.refused("alice", "", []string{"Approval"}, "delete", "approval", "bob-1", "-n", p.ns)
+	p.refused("alice", "", []string{"Approval"}, "patch", "approval", "bob-1", "-n", p.ns, "--type=merge", "-p", `{"metadata":{"labels":{"a":"b"}}}`)
 	if r, _ := p.condition("ask", "ask"); r != "AwaitingApproval" {
 		t.Fatalf("the confirm is at %s", r)
 	}

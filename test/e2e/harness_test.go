@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +22,6 @@ import (
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	tektonclient "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"knative.dev/pkg/apis"
@@ -71,8 +71,9 @@ func newPort(t *testing.T) *port {
 	}
 	p := &port{t: t, fleet: fleet, checks: checkout, apps: map[string]versioned.Interface{}, kube: map[string]kubernetes.Interface{}}
 	p.ns = "e2e-" + strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
-	if len(p.ns) > 50 {
-		p.ns = strings.Trim(p.ns[:50], "-")
+	if len(p.ns) > 40 {
+		// Names of tests are sentences; what is cut off still tells two of them apart.
+		p.ns = fmt.Sprintf("%s-%x", strings.Trim(p.ns[:40], "-"), fnv32(t.Name()))
 	}
 	hub := must(fleet.RESTConfig("hub", ""))(t)
 	hub.QPS = -1
@@ -417,7 +418,11 @@ func (p *port) patch(user, kind, name, patch string) {
 	p.kubectl("hub", user, "patch", kind, name, "-n", p.ns, "--type=merge", "-p", patch)
 }
 
-func isGone(err error) bool { return apierrors.IsNotFound(err) }
+func fnv32(s string) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s))
+	return h.Sum32()
+}
 
 func ready(pod *corev1.Pod) bool {
 	for _, c := range pod.Status.Conditions {

@@ -26,11 +26,11 @@ const (
 	// ReasonPodsFailing: nothing goes on until pods that fail are repaired. The message has their own reasons.
 	ReasonPodsFailing = "PodsFailing"
 	// ReasonInvalidSpec: the spec says something that cannot be. Nothing moves.
-	ReasonInvalidSpec = "InvalidSpec"
+	ReasonInvalidSpec = v1alpha1.ReasonInvalidSpec
 	// ReasonNotInPlace: the change does not fit in place, and the set wants nothing else. Nothing moves.
-	ReasonNotInPlace = "NotInPlace"
+	ReasonNotInPlace = v1alpha1.ReasonNotInPlace
 	// ReasonRevisionMissing: a pod is to be created on a revision whose ControllerRevision was deleted.
-	ReasonRevisionMissing = "RevisionMissing"
+	ReasonRevisionMissing = v1alpha1.ReasonRevisionMissing
 	// ReasonCreateFailed: the API server refuses to create pods.
 	ReasonCreateFailed = "CreateFailed"
 	// ReasonEnoughAvailable and ReasonTooFewAvailable are those of Available.

@@ -25,6 +25,16 @@ const (
 	ConditionAvailable = "Available"
 )
 
+// Reasons of Progressing=False with which a set stands still until somebody changes something; stages that move it fail by them.
+const (
+	// ReasonInvalidSpec: the spec says something that cannot be. Nothing moves.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonNotInPlace: the change does not fit in place, and the set wants nothing else. Nothing moves.
+	ReasonNotInPlace = "NotInPlace"
+	// ReasonRevisionMissing: a pod is to be created on a revision whose ControllerRevision was deleted.
+	ReasonRevisionMissing = "RevisionMissing"
+)
+
 // +genclient
 // +genclient:method=GetScale,verb=get,subresource=scale,result=k8s.io/api/autoscaling/v1.Scale
 // +genclient:method=UpdateScale,verb=update,subresource=scale,input=k8s.io/api/autoscaling/v1.Scale,result=k8s.io/api/autoscaling/v1.Scale
