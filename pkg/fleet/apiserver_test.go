@@ -1,6 +1,7 @@
 package fleet_test
 
 import (
+	"context"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -48,7 +49,7 @@ func newAPIServer(t testing.TB) *apiServer {
 
 func (s *apiServer) start(addr string) {
 	s.t.Helper()
-	l, err := net.Listen("tcp", addr)
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		s.t.Fatalf("listening on %s: %v", addr, err)
 	}
@@ -134,9 +135,9 @@ func (s *apiServer) serve(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/readyz" && notReady:
 		http.Error(w, "[+]ping ok\n[-]etcd failed: reason withheld\nreadyz check failed", http.StatusInternalServerError)
 	case r.URL.Path == "/readyz":
-		fmt.Fprint(w, "ok")
+		_, _ = fmt.Fprint(w, "ok")
 	case r.URL.Path == "/version":
-		fmt.Fprint(w, `{"gitVersion":"v1.36.3"}`)
+		_, _ = fmt.Fprint(w, `{"gitVersion":"v1.36.3"}`)
 	case r.URL.Path == "/api/v1/namespaces/shop/pods" && r.URL.Query().Get("watch") != "":
 		s.watch(w, r)
 	case r.URL.Path == "/api/v1/namespaces/shop/pods":

@@ -156,7 +156,8 @@ func (c *connection) Rest() { utilnet.CloseIdleConnectionsFor(c.http.Transport) 
 // plain turns an error of an HTTP call into words that stay the same from one attempt to the next, so that a status which carries them does
 // not change without news: without the URL's query and without our own port.
 func plain(err error) string {
-	if c, ok := err.(*cause); ok {
+	var c *cause
+	if errors.As(err, &c) {
 		return c.text
 	}
 	var u *url.Error

@@ -26,7 +26,7 @@ type wire struct {
 // newWire returns a wire to a target; one without a target is silent from the start.
 func newWire(t *testing.T, target string) *wire {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func newWire(t *testing.T, target string) *wire {
 				continue
 			default:
 			}
-			up, err := net.Dial("tcp", w.target)
+			up, err := new(net.Dialer).DialContext(context.Background(), "tcp", w.target)
 			if err != nil {
 				_ = c.Close()
 				continue
@@ -86,10 +86,10 @@ func newWire(t *testing.T, target string) *wire {
 		}
 	})
 	t.Cleanup(func() {
-		l.Close()
+		_ = l.Close()
 		mu.Lock()
 		for _, c := range conns {
-			c.Close()
+			_ = c.Close()
 		}
 		mu.Unlock()
 		done.Wait()
