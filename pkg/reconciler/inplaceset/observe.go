@@ -38,6 +38,8 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 			p.leaving = append(p.leaving, pod)
 		case isOurs(pod, set, selector):
 			p.pods = append(p.pods, pod)
+		default:
+			p.strayed = append(p.strayed, pod)
 		}
 	}
 	slices.SortFunc(p.pods, func(a, b *corev1.Pod) int {

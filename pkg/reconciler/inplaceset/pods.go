@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -19,6 +21,9 @@ import (
 const (
 	// writesAtOnce is how many pods of one set are written at the same time.
 	writesAtOnce = 16
+	// createAgain is the longest that a refused create waits to be tried again. No event tells that a quota was raised, and the back-off of the
+	// work queue grows to a quarter of an hour.
+	createAgain = 10 * time.Second
 	// maxNameLength of a set: with a dash and nameHashLength it is a label value and a host name, which have at most 63 characters.
 	maxNameLength = 57
 	// nameHashLength is how many characters of a pod's name tell it from others of its set.
@@ -50,6 +55,7 @@ func (r *reconciler) create(ctx context.Context, p *pass) error {
 		}
 		if err := group.Wait(); err != nil {
 			p.createErr = err
+			p.wakeAfter(createAgain)
 			return err
 		}
 		at = end
@@ -79,7 +85,7 @@ func (r *reconciler) meet(ctx context.Context, p *pass, name string) error {
 		return nil // gone meanwhile; its event starts the next pass.
 	case err != nil:
 		return fmt.Errorf("reading pod %s/%s, which exists already: %w", p.set.Namespace, name, err)
-	case ownerUID(pod) == string(p.set.UID) && pod.Labels[v1alpha1.LabelInPlaceSet] == p.set.Name:
+	case isOurs(pod, p.set, selectorOf(p.set)):
 		r.writtenPods.Settle(string(p.set.UID), name, &pod)
 	default:
 		r.memory.of(keyOf(p.set), func(known *remembered) { known.taken[name] = true })
@@ -95,10 +101,7 @@ func (r *reconciler) freeNames(p *pass, n int) []string {
 		return nil
 	}
 	taken := map[string]bool{}
-	for _, pod := range p.pods {
-		taken[pod.Name] = true
-	}
-	for _, pod := range p.leaving {
+	for _, pod := range slices.Concat(p.pods, p.leaving, p.strayed) {
 		taken[pod.Name] = true
 	}
 	r.memory.of(keyOf(p.set), func(known *remembered) { maps.Copy(taken, known.taken) })

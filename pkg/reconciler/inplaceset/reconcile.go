@@ -96,10 +96,11 @@ type pass struct {
 	set *v1alpha1.InPlaceSet
 	now time.Time
 
-	// pods of the set that are not being deleted; leaving are those that are.
-	pods, leaving []*corev1.Pod
-	history       []*appsv1.ControllerRevision
-	collisions    *int32
+	// pods of the set that are not being deleted; leaving are those that are. strayed were made by the set, but their labels were changed: they are left
+	// alone, and keep their names.
+	pods, leaving, strayed []*corev1.Pod
+	history                []*appsv1.ControllerRevision
+	collisions             *int32
 	// current and update are the revisions' hashes.
 	current, update string
 
