@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
@@ -132,7 +133,11 @@ func (r *Run) Observe(members []string) (*World, error) {
 			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonUnreachable, Unreachable: true,
 				Message: fmt.Sprintf("member %s cannot be reached since %s UTC: %s", m, reach.Since.UTC().Format(time.TimeOnly), reach.Message)})
 		case !synced:
-			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonConnecting, Unreachable: true, Message: "connecting to member " + m})
+			message := "connecting to member " + m
+			if err != nil {
+				message += ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
+			}
+			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonConnecting, Unreachable: true, Message: message})
 		case err != nil:
 			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonInvalid, Message: err.Error(), NotFound: true})
 		default:

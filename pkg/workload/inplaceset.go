@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -32,14 +33,15 @@ type inPlaceSets struct {
 
 // Observe implements Kind.
 func (a *inPlaceSets) Observe(s *fleet.Session, member, namespace string, ref v1alpha1.WorkloadRef) ([]Unit, bool, error) {
-	sets, setsSynced := s.Informer("inplacesets/"+namespace, func(c fleet.Clients) cache.SharedIndexInformer {
+	setsKey, podsKey := "inplacesets/"+namespace, "inplaceset-pods/"+namespace
+	sets, setsSynced := s.Informer(setsKey, func(c fleet.Clients) cache.SharedIndexInformer {
 		return periplusinformers.NewInPlaceSetInformer(c.Periplus, namespace, 0, cache.Indexers{})
 	})
-	pods, podsSynced := s.Informer("inplaceset-pods/"+namespace, func(c fleet.Clients) cache.SharedIndexInformer {
+	pods, podsSynced := s.Informer(podsKey, func(c fleet.Clients) cache.SharedIndexInformer {
 		return newPodInformer(c.Kube, namespace, appsv1alpha1.LabelInPlaceSet)
 	})
 	if !setsSynced || !podsSynced {
-		return nil, false, nil
+		return nil, false, errors.Join(s.InformerError(setsKey), s.InformerError(podsKey))
 	}
 
 	var units []Unit
