@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,10 +38,13 @@ type world struct {
 	ids    int
 }
 
+// made counts worlds, so that a test may run more than once.
+var made atomic.Int32
+
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	ns := strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
-	w := &world{t: t, ns: ns[:min(len(ns), 60)], asleep: map[string]bool{}}
+	w := &world{t: t, ns: fmt.Sprintf("%s-%d", ns[:min(len(ns), 55)], made.Add(1)), asleep: map[string]bool{}}
 	if _, err := admin.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.ns}}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
