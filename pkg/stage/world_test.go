@@ -392,7 +392,7 @@ func (u *ship) turn() {
 		if !p.Started {
 			p.Started, p.Updated, p.Ready, p.Available, p.Revision = true, false, false, false, u.UpdateRevision
 			if u.broken {
-				p.Reason, p.Message = "ImagePullBackOff", "container app: back-off pulling image"
+				p.Reason, p.Message, p.Failing = "ImagePullBackOff", "container app: back-off pulling image", true
 			}
 			return
 		}

@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -112,6 +113,39 @@ func podOf(pod *corev1.Pod) Pod {
 		}
 	}
 	return p
+}
+
+// Reasons of a container that does not get up by waiting. Those of the first kind are about a container that ran, those of the second about an
+// image that could not be had; the kubelet names the image in the message of these.
+var (
+	crashes = map[string]bool{"CrashLoopBackOff": true, "CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true}
+	unpulls = map[string]bool{"ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true}
+)
+
+// isFailing says whether a container of a pod will not get up by waiting. For a moment after a change in place the kubelet still says what was the
+// matter with the image before: a crash counts only once the pod runs what it wants (updated), a failed pull only where it is of the image wanted.
+func isFailing(pod *corev1.Pod, updated bool) bool {
+	if pod.Status.ObservedGeneration < pod.Generation {
+		return false
+	}
+	images := map[string]string{}
+	for _, cs := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range cs {
+			images[cs[i].Name] = cs[i].Image
+		}
+	}
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range list {
+			w := list[i].State.Waiting
+			if w == nil {
+				continue
+			}
+			if updated && crashes[w.Reason] || unpulls[w.Reason] && strings.Contains(w.Message, images[list[i].Name]) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // availableAt is when a ready pod has been ready for minReadySeconds.

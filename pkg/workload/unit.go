@@ -67,6 +67,9 @@ type Pod struct {
 	// Reason and Message of the first container that does not run, or of the pod.
 	Reason  string
 	Message string
+	// Failing is true once a container will not get up by waiting: the kubelet has tried what the pod wants now, more than once where that
+	// makes sense. What it says of an earlier image does not count.
+	Failing bool
 }
 
 // Ref is how the unit is named in messages.
@@ -142,17 +145,10 @@ func (u *Unit) Previous() v1alpha1.Previous {
 	return p
 }
 
-// failing are the reasons of a container that does not get up by waiting: the kubelet has tried, more than once where that makes sense.
-var failing = map[string]bool{
-	"ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true, "CrashLoopBackOff": true,
-	"CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true,
-}
-
 // Failing returns the first pod on its way to the update revision that will not get there by waiting, or nil.
 func (u *Unit) Failing() *Pod {
 	for i := range u.Pods {
-		p := &u.Pods[i]
-		if p.Started && !p.Terminating && !p.Available && failing[p.Reason] {
+		if p := &u.Pods[i]; p.Started && p.Failing && !p.Terminating && !p.Available {
 			return p
 		}
 	}

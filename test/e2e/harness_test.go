@@ -8,7 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"hash/fnv"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,10 +71,8 @@ func newPort(t *testing.T) *port {
 	}
 	p := &port{t: t, fleet: fleet, checks: checkout, apps: map[string]versioned.Interface{}, kube: map[string]kubernetes.Interface{}}
 	p.ns = "e2e-" + strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
-	if len(p.ns) > 40 {
-		// Names of tests are sentences; what is cut off still tells two of them apart.
-		p.ns = fmt.Sprintf("%s-%x", strings.Trim(p.ns[:40], "-"), fnv32(t.Name()))
-	}
+	// What is cut off, and an earlier run on the same fleet, still have names of their own.
+	p.ns = fmt.Sprintf("%s-%04x", strings.Trim(p.ns[:min(len(p.ns), 40)], "-"), rand.IntN(1<<16)) // #nosec G404 -- a name.
 	hub := must(fleet.RESTConfig("hub", ""))(t)
 	hub.QPS = -1
 	p.tekton, p.hub, p.hubKube = must(tektonclient.NewForConfig(hub))(t), must(versioned.NewForConfig(hub))(t), must(kubernetes.NewForConfig(hub))(t)
@@ -416,12 +414,6 @@ func (p *port) status(run, task string) v1alpha1.RunStatus {
 func (p *port) patch(user, kind, name, patch string) {
 	p.t.Helper()
 	p.kubectl("hub", user, "patch", kind, name, "-n", p.ns, "--type=merge", "-p", patch)
-}
-
-func fnv32(s string) uint32 {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(s))
-	return h.Sum32()
 }
 
 func ready(pod *corev1.Pod) bool {

@@ -1,0 +1,43 @@
+package workload
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestWhatTheKubeletSaysOfAnEarlierImageIsNotHeldAgainstTheNewOne(t *testing.T) {
+	waiting := func(reason, message string) corev1.ContainerState {
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}}
+	}
+	for name, tc := range map[string]struct {
+		state    corev1.ContainerState
+		observed int64
+		updated  bool
+		want     bool
+	}{
+		"a crash loop of the new image":                      {waiting("CrashLoopBackOff", "back-off 10s"), 2, true, true},
+		"a crash loop of the old image, not yet replaced":    {waiting("CrashLoopBackOff", "back-off 10s"), 2, false, false},
+		"a failed pull of the new image":                     {waiting("ImagePullBackOff", `Back-off pulling image "shop/web:v2"`), 2, false, true},
+		"a failed pull of the old image, still shown":        {waiting("ImagePullBackOff", `Back-off pulling image "shop/web:bad"`), 2, false, false},
+		"anything the kubelet said before it saw the change": {waiting("ImagePullBackOff", `Back-off pulling image "shop/web:v2"`), 1, true, false},
+		"a first failed pull is tried again":                 {waiting("ErrImagePull", `failed to pull "shop/web:v2"`), 2, true, false},
+		"a container that is being made":                     {waiting("ContainerCreating", ""), 2, true, false},
+		"a running container":                                {corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}, 2, true, false},
+		"a configuration that the new container cannot get":  {waiting("CreateContainerConfigError", "secret not found"), 2, true, true},
+		"an image name that can be no name":                  {waiting("InvalidImageName", `Failed to apply default image tag "shop/web:v2"`), 2, false, true},
+		"an image that is not there and may not be pulled":   {waiting("ErrImageNeverPull", `Container image "shop/web:v2" is not present`), 2, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Generation: 2},
+				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "shop/web:v2"}}},
+				Status:     corev1.PodStatus{ObservedGeneration: tc.observed, ContainerStatuses: []corev1.ContainerStatus{{Name: "app", State: tc.state}}},
+			}
+			if got := isFailing(pod, tc.updated); got != tc.want {
+				t.Errorf("failing: %v", got)
+			}
+		})
+	}
+}
