@@ -70,11 +70,11 @@ func run(ctx context.Context, name string, opts options, ctors []injection.Contr
 	if err != nil {
 		return err
 	}
-	probes, err := listenForProbes(opts.health)
+	probes, err := listenForProbes(ctx, opts.health)
 	if err != nil {
 		return err
 	}
-	observe, err := opts.observability()
+	observe, err := opts.observability(ctx)
 	if err != nil {
 		return err
 	}

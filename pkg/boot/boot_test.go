@@ -15,28 +15,28 @@ import (
 )
 
 func TestNothingListensUnlessAFlagSaysSo(t *testing.T) {
-	p, err := listenForProbes("")
+	p, err := listenForProbes(t.Context(), "")
 	if err != nil || p != nil {
 		t.Fatalf("listenForProbes(\"\") = %v, %v; want nothing", p, err)
 	}
 	p.ready() // a binary without probes still says that it is ready.
-	cfg, err := (&options{}).observability()
+	cfg, err := (&options{}).observability(t.Context())
 	if err != nil || cfg.Metrics.Protocol != metrics.ProtocolNone {
 		t.Fatalf("metrics without --metrics-address = %+v, %v; want none", cfg, err)
 	}
 }
 
 func TestAPortThatIsTakenIsNamedWithItsFlag(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
 	taken := l.Addr().String()
-	if _, err := listenForProbes(taken); err == nil || !strings.Contains(err.Error(), "--health-address") {
+	if _, err := listenForProbes(t.Context(), taken); err == nil || !strings.Contains(err.Error(), "--health-address") {
 		t.Errorf("listenForProbes(taken) = %v; want an error that names --health-address", err)
 	}
-	if _, err := (&options{metrics: taken}).observability(); err == nil || !strings.Contains(err.Error(), "--metrics-address") {
+	if _, err := (&options{metrics: taken}).observability(t.Context()); err == nil || !strings.Contains(err.Error(), "--metrics-address") {
 		t.Errorf("observability(taken) = %v; want an error that names --metrics-address", err)
 	}
 }
@@ -58,7 +58,7 @@ func TestAKubeconfigThatIsNotThereIsNamed(t *testing.T) {
 }
 
 func TestReadyzFollowsTheProcess(t *testing.T) {
-	p, err := listenForProbes("127.0.0.1:0")
+	p, err := listenForProbes(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,11 @@ func TestReadyzFollowsTheProcess(t *testing.T) {
 
 	get := func(path string) (int, string) {
 		t.Helper()
-		resp, err := http.Get(fmt.Sprintf("http://%s%s", p.listener.Addr(), path))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s%s", p.listener.Addr(), path), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"net"
@@ -41,12 +42,12 @@ func (o *options) restConfig(name string) (*rest.Config, error) {
 
 // observability is knative's configuration for metrics in Prometheus format at --metrics-address, or for none. Knative only prints an error when
 // it cannot listen later, so the address is tried here.
-func (o *options) observability() (*observability.Config, error) {
+func (o *options) observability(ctx context.Context) (*observability.Config, error) {
 	cfg := observability.DefaultConfig()
 	if o.metrics == "" {
 		return cfg, nil
 	}
-	l, err := net.Listen("tcp", o.metrics)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.metrics)
 	if err != nil {
 		return nil, fmt.Errorf("listening on --metrics-address %q: %w", o.metrics, err)
 	}

@@ -17,11 +17,11 @@ type probes struct {
 }
 
 // listenForProbes opens address at once, so that a port that is taken ends the start. It returns nil where address is empty.
-func listenForProbes(address string) (*probes, error) {
+func listenForProbes(ctx context.Context, address string) (*probes, error) {
 	if address == "" {
 		return nil, nil
 	}
-	l, err := net.Listen("tcp", address)
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening on --health-address %q: %w", address, err)
 	}
