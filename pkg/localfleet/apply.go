@@ -31,10 +31,7 @@ import (
 // fieldManager owns what this package applies.
 const fieldManager = "periplus-local"
 
-var (
-	crdResource       = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
-	namespaceResource = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-)
+var crdResource = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 // cluster is a client of one cluster as its admin.
 type clusterClient struct {

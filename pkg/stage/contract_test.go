@@ -220,11 +220,11 @@ func TestMistakesAreReportedTogetherWithTheirFields(t *testing.T) {
 			s.ships.log.entries = nil
 			pr := s.pipelineRun("bad-"+short(name), "x-"+short(name))
 			v := s.sail(canary.Task{}, pr, "x-"+short(name), tc.spec)
-			cr := v.until("InvalidSpec", "NothingToRelease")
+			v.until("InvalidSpec", "NothingToRelease")
 			for range 5 {
 				v.pass()
 			}
-			cr = v.run()
+			cr := v.run()
 			msg := cr.Status.GetCondition(apis.ConditionSucceeded).Message
 			for _, w := range tc.want {
 				if !strings.Contains(msg, w) {

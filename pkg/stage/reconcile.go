@@ -74,12 +74,10 @@ func (r *Reconciler) sleep(at time.Time) error {
 func (r *Reconciler) keepEnded(ctx context.Context, cr *v1beta1.CustomRun) error {
 	r.forget(ctx, cr.UID)
 	before := cr.DeepCopy()
-	st, err := statusOf(cr)
-	if err != nil || st.Outcome == nil {
-		return nil // ended by somebody else's hand, or before we kept outcomes: nothing to restore.
+	if st, err := statusOf(cr); err == nil && st.Outcome != nil { // else it was ended by another hand: nothing to restore.
+		setOutcome(cr, cr.Status.CompletionTime.Time, *st.Outcome)
 	}
-	setOutcome(cr, cr.Status.CompletionTime.Time, *st.Outcome)
-	_, err = r.writeStatus(ctx, before, cr)
+	_, err := r.writeStatus(ctx, before, cr)
 	return err
 }
 

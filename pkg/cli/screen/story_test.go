@@ -2,6 +2,7 @@ package screen
 
 import (
 	"encoding/json"
+	"strconv"
 	"testing"
 	"time"
 
@@ -152,7 +153,7 @@ func (s *story) model(now time.Duration) *Model {
 func unit(name string, updated, available, ready, want int32) stages.UnitProgress {
 	return stages.UnitProgress{
 		Unit: name, Workload: "productpage-" + name, Replicas: 4, Updated: updated, UpdatedReady: available, UpdatedAvailable: available,
-		Ready: ready, Available: ready, Want: want, Partition: string(rune('0' + 4 - want)),
+		Ready: ready, Available: ready, Want: want, Partition: strconv.Itoa(int(4 - want)),
 	}
 }
 

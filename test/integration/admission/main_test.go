@@ -13,6 +13,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/periplus-dev/periplus/test/integration/apiserver"
@@ -117,7 +118,7 @@ func validatingPoliciesWork(ctx context.Context) error {
 			return refusedBy(last, policy), nil
 		})
 		if err != nil {
-			return fmt.Errorf("waiting for the policy %s to refuse an attack: %w (it says %v)", policy, err, last)
+			return fmt.Errorf("waiting for the policy %s to refuse an attack: %w (it says %w)", policy, err, last)
 		}
 	}
 	return nil
@@ -131,22 +132,20 @@ func installMutating(ctx context.Context) error {
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
-		answer, err := dave.on(approvals).Create(ctx, approval(""), dry)
-		if last = err; err != nil {
+		var answer, run, stage *unstructured.Unstructured
+		if answer, last = dave.on(approvals).Create(ctx, approval(""), dry); last != nil {
 			return false, nil
 		}
-		run, err := dave.on(pipelineRuns).Create(ctx, pipelineRun(), dry)
-		if last = err; err != nil {
+		if run, last = dave.on(pipelineRuns).Create(ctx, pipelineRun(), dry); last != nil {
 			return false, nil
 		}
-		stage, err := dave.on(customRuns).Create(ctx, standalone("mutated", ours), dry)
-		if last = err; err != nil {
+		if stage, last = dave.on(customRuns).Create(ctx, standalone("mutated", ours), dry); last != nil {
 			return false, nil
 		}
 		return text(answer, "spec", "user") != "" && initiator(run) != "" && initiator(stage) != "", nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for the mutating policies to work: %w (the last try says %v)", err, last)
+		return fmt.Errorf("waiting for the mutating policies to work: %w (the last try says %w)", err, last)
 	}
 	return nil
 }
