@@ -312,6 +312,28 @@ func TestTheTargetsLimitHoldsAtEveryMoment(t *testing.T) {
 	t.Fatal("the bump never ended")
 }
 
+func TestAUnitThatIsScaledDownInTheMiddleOfABumpStillGetsAllOfItsPods(t *testing.T) {
+	s := newSea(t, "m1")
+	dca := s.ships.launch("m1", "dca", 8)
+	v := s.sail(partitionbump.Task{}, s.pipelineRun("web-1", "bump"), "bump",
+		`{"target":"web","members":["m1"],"order":["dca"],"by":1,"change":{"images":{"app":"shop/web:v2"}}}`)
+	for range 60 {
+		v.pass()
+		v.ships.turn()
+		s.clock.Step(time.Second)
+		if st := v.status(); st.Step != nil && st.Step.Index == 5 {
+			break
+		}
+	}
+	// The controller takes the newest away: three of those that are updated.
+	dca.Replicas, dca.Pods = 3, append(dca.Pods[:1:1], dca.Pods[6:]...)
+	dca.bump()
+	v.until("Succeeded")
+	if dca.updated() != 3 {
+		t.Errorf("the bump ended with %d of 3 pods updated", dca.updated())
+	}
+}
+
 func TestAWriteThatMeetsAConflictIsTriedAgainOnWhatIsThereThen(t *testing.T) {
 	s := newSea(t, "m1")
 	dca := s.ships.launch("m1", "dca", 4)

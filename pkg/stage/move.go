@@ -21,8 +21,10 @@ import (
 // lock takes the lock of every unit, all or nothing, in the order of member and unit. Where another release holds one, locks that this release has
 // taken and not yet used are let go of, so that two releases never wait for each other.
 func (p *moving) lock(ctx context.Context) (*Outcome, error) {
-	if err := p.run.OpenRelease(ctx); err != nil {
-		return nil, err
+	if p.run.Release == nil || !p.allLocked() {
+		if err := p.run.OpenRelease(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if release.Over(p.run.Release) {
 		out := Fail(ReasonReleaseOver, fmt.Sprintf("release %s is over: %s", p.run.Release.Name, p.run.Release.Status.Message))
@@ -51,15 +53,21 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 		if err := p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: locks.For(p.run.Release, u, p.run.Stamp())}); err != nil {
 			return nil, err
 		}
-		u.Lock = nil
 	}
-	for i := range p.world.Units {
-		if !locks.Mine(p.run.Release, p.world.Units[i].Lock) {
-			out := Wait(ReasonPreparing, "taking the lock of "+p.world.Units[i].Ref())
-			return &out, nil
-		}
+	if !p.allLocked() {
+		out := Wait(ReasonPreparing, "taking the locks of its workloads")
+		return &out, nil
 	}
 	return nil, nil
+}
+
+func (p *moving) allLocked() bool {
+	for i := range p.world.Units {
+		if !p.run.frame.Locks.Mine(p.run.Release, p.world.Units[i].Lock) {
+			return false
+		}
+	}
+	return true
 }
 
 func (p *moving) locked(ctx context.Context, held *release.HeldError) (*Outcome, error) {

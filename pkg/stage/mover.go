@@ -67,6 +67,9 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		return Outcome{}, err
 	}
 	p.steps = m.Steps(planUnits(p.world.Units))
+	if last := len(p.steps) - 1; len(p.world.Missing) == 0 && p.state.Step > last {
+		p.state.Step = last // units that were scaled down need fewer steps; the last one wants all that is wanted.
+	}
 	run.Progress(p.world, run.Admitted.Members, p.want)
 	defer func() { p.describeStep() }()
 

@@ -189,13 +189,8 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 		return nil, err
 	}
 	if st.Release != "" {
-		// Read from the API server: what is recorded there decides what may move.
-		run.Release, err = r.Periplus.StagesV1alpha1().Releases(cr.Namespace).Get(ctx, st.Release, metav1.GetOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return nil, fmt.Errorf("reading release %s: %w", st.Release, err)
-		}
-		if err != nil || run.Release.Spec.Root.UID != run.Root.UID {
-			run.Release = nil
+		if run.Release, err = r.knownRelease(ctx, cr.Namespace, st.Release, run.Root.UID); err != nil {
+			return nil, err
 		}
 	}
 	if st.Admitted == nil {
@@ -208,6 +203,22 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 		return run, nil
 	}
 	return run, r.loadApprovals(run)
+}
+
+// knownRelease reads the record from the cache, which is good enough wherever what it says is checked again by the write that follows; before
+// locks are taken it is read from the API server. It is nil where there is none any more.
+func (r *Reconciler) knownRelease(ctx context.Context, namespace, name string, root types.UID) (*v1alpha1.Release, error) {
+	rel, err := r.Releases.Releases(namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		rel, err = r.Periplus.StagesV1alpha1().Releases(namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+	if apierrors.IsNotFound(err) || (err == nil && rel.Spec.Root.UID != root) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading release %s: %w", name, err)
+	}
+	return rel, nil
 }
 
 // resume decodes what was admitted, and refuses what admission would not have let through.

@@ -226,11 +226,8 @@ func (r *Run) Stamp() metav1.Time {
 	return metav1.NewTime(r.Now.Add(time.Second - 1).Truncate(time.Second))
 }
 
-// OpenRelease makes sure that the release's record exists, before anything is locked or moved.
+// OpenRelease makes sure that the release's record exists, and reads it as the API server has it, before anything is locked or moved.
 func (r *Run) OpenRelease(ctx context.Context) error {
-	if r.Release != nil {
-		return nil
-	}
 	rel, err := r.frame.Records.Open(ctx, r.Namespace, r.Root, r.Initiator)
 	if err != nil {
 		return err
