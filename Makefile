@@ -20,6 +20,7 @@ up: ## bring a local fleet up, or repair it: a hub with Tekton, two members, sim
 
 down: ## end the local fleet and remove everything it wrote
 	$(PERIPLUS) local down
+	[ -d $(TEST_FLEET) ] || rm -rf .periplus/bin
 
 test: unit integration fleet-tests ## every test that needs no root
 

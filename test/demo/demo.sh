@@ -7,7 +7,7 @@ fleet=$root/.periplus/fleet
 examples=docs/examples/productpage
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
-run() { printf '   $ %s\n' "$*"; "$@"; }
+run() { printf '   $ %s\n' "$*" >&2; "$@"; }
 
 say "A fleet on this machine: a hub with Tekton, members m1 and m2 with data centres dca and dcb"
 go run ./cmd/periplus local up
