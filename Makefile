@@ -4,7 +4,7 @@
 .PHONY: help build up down demo test unit integration e2e fleet-tests conformance lint generate verify-generated
 
 TEST_FLEET := $(CURDIR)/.periplus/test-fleet
-PERIPLUS   := go run ./cmd/periplus
+PERIPLUS   := bash test/cli.sh
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ up: ## bring a local fleet up, or repair it: a hub with Tekton, two members, sim
 
 down: ## end the local fleet and remove everything it wrote
 	$(PERIPLUS) local down
-	[ -d $(TEST_FLEET) ] || rm -rf .periplus/bin
+	[ -d $(TEST_FLEET) ] || rm -rf .periplus/bin .periplus/cli
 
 test: unit integration fleet-tests ## every test that needs no root
 

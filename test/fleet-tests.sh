@@ -3,8 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fleet=$1
-go build -o .periplus/bin/periplus-tests ./cmd/periplus
-trap '.periplus/bin/periplus-tests local down --dir "$fleet"' EXIT
-.periplus/bin/periplus-tests local up --dir "$fleet"
+trap 'bash test/cli.sh local down --dir "$fleet"' EXIT
+bash test/cli.sh local up --dir "$fleet"
 PERIPLUS_CONFORMANCE_KUBECONFIG=$fleet/kubeconfig/m1.yaml go test -tags conformance -count=1 -v -timeout 10m ./test/conformance
 PERIPLUS_FLEET=$fleet go test -tags e2e -count=1 -v -timeout 20m ./test/e2e

@@ -131,6 +131,43 @@ func TestAnAnswerToTheRunBeforeDoesNotCountForTheOneThatTookItsName(t *testing.T
 	}
 }
 
+func TestARunThatIsDeletedIsHeldBackFirstAndOneThatNeverBeganIsJustLetGo(t *testing.T) {
+	s := newSea(t, "m1")
+	dca := s.ships.launch("m1", "dca", 8)
+	pr := s.pipelineRun("web-1", "bump", "young")
+	deleted := func(v *voyage) *v1beta1.CustomRun {
+		cr := v.run()
+		now := metav1.NewTime(s.clock.Now())
+		cr.DeletionTimestamp = &now
+		return cr
+	}
+	young := s.sail(partitionbump.Task{}, pr, "young", `{}`)
+	if err := young.rec.FinalizeKind(context.Background(), deleted(young)); err != nil {
+		t.Errorf("a run that never began is not let go: %v", err)
+	}
+	v := s.sail(partitionbump.Task{}, pr, "bump", `{"target":"web","members":["m1"],"change":{"images":{"app":"shop/web:v2"}},"order":["dca"]}`)
+	v.until("UpdatingPods")
+	for dca.updated() < 2 {
+		s.ships.turn()
+	}
+	rel, err := s.periplus.StagesV1alpha1().Releases("shop").Get(context.Background(), v.status().Release, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.releases.Add(rel); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.rec.FinalizeKind(context.Background(), deleted(v)); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		s.ships.turn()
+	}
+	if dca.updated() > 3 {
+		t.Errorf("%d pods updated after the run was deleted at 2", dca.updated())
+	}
+}
+
 func TestOnlyOneConditionIsEverSet(t *testing.T) {
 	s := newSea(t, "m1")
 	s.ships.launch("m1", "dca", 4)

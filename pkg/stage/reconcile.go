@@ -86,7 +86,8 @@ func (r *Reconciler) FinalizeKind(ctx context.Context, cr *v1beta1.CustomRun) pk
 	if !Ours(cr, r.Task.Kind()) {
 		return nil
 	}
-	if cr.Status.CompletionTime == nil && cr.DeletionTimestamp != nil && r.Clock.Since(cr.DeletionTimestamp.Time) < endingPatience {
+	begun := cr.Status.StartTime != nil && cr.Status.CompletionTime == nil
+	if begun && cr.DeletionTimestamp != nil && r.Clock.Since(cr.DeletionTimestamp.Time) < endingPatience {
 		run, err := r.load(ctx, cr)
 		if err == nil && run.Admitted != nil && run.Status.Release != "" {
 			if run.Release, err = r.Releases.Releases(cr.Namespace).Get(run.Status.Release); err == nil {

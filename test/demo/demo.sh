@@ -10,7 +10,7 @@ say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 run() { printf '   $ %s\n' "$*" >&2; "$@"; }
 
 say "A fleet on this machine: a hub with Tekton, members m1 and m2 with data centres dca and dcb"
-go run ./cmd/periplus local up
+bash test/cli.sh local up
 export PATH="$root/.periplus/bin:$PATH" KUBECONFIG="$fleet/kubeconfig/all.yaml"
 
 say "An application in both members, held back at partition 100 %"
