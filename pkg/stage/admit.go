@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
 
@@ -86,7 +87,8 @@ func (a *admitter) admit(ctx context.Context, cr *v1beta1.CustomRun) (*v1alpha1.
 	errs := spec.Validate(p)
 
 	out := &v1alpha1.Admitted{Kind: a.task.Kind(), Params: vals.paramMap()}
-	if scope := a.task.Scope(spec); scope != nil {
+	// Names that can be no names are not asked for.
+	if scope := a.task.Scope(spec); scope != nil && !namesNobody(errs) {
 		more, err := a.resolve(ctx, cr.Namespace, scope, out, p)
 		if err != nil {
 			return nil, err
@@ -100,6 +102,16 @@ func (a *admitter) admit(ctx context.Context, cr *v1beta1.CustomRun) (*v1alpha1.
 		return nil, fmt.Errorf("encoding the admitted spec: %w", err)
 	}
 	return out, nil
+}
+
+// namesNobody says whether a name in the spec cannot be one.
+func namesNobody(errs field.ErrorList) bool {
+	for _, e := range errs {
+		if strings.Contains(e.Detail, "RFC 1123") {
+			return true
+		}
+	}
+	return false
 }
 
 func flatten(err error) error {
@@ -121,6 +133,9 @@ func (a *admitter) rawSpec(ctx context.Context, cr *v1beta1.CustomRun) ([]byte, 
 	case cr.Spec.CustomRef != nil && cr.Spec.CustomRef.Name == "":
 		return nil, invalid(fmt.Errorf("taskRef.name: name a stored %s in namespace %s, or embed one by taskSpec", a.task.Kind(), cr.Namespace))
 	case cr.Spec.CustomRef != nil:
+		if why := validation.IsDNS1123Subdomain(cr.Spec.CustomRef.Name); len(why) > 0 {
+			return nil, invalid(fmt.Errorf("taskRef.name: %q: %s", cr.Spec.CustomRef.Name, strings.Join(why, "; ")))
+		}
 		raw, err := a.client.StagesV1alpha1().RESTClient().Get().Namespace(cr.Namespace).
 			Resource(resourceOf(a.task.Kind())).Name(cr.Spec.CustomRef.Name).DoRaw(ctx)
 		if apierrors.IsNotFound(err) {

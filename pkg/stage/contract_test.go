@@ -226,6 +226,25 @@ func TestAnOldCacheIsNotActedOn(t *testing.T) {
 	}
 }
 
+func TestAnErrorThatStandsInTheWayIsShownAndEndsByItself(t *testing.T) {
+	s := newSea(t, "m1")
+	s.ships.launch("m1", "dca", 4)
+	refuse := true
+	s.ships.fail = func(*workload.Unit, workload.Write) error {
+		if refuse {
+			return apierrors.NewForbidden(schema.GroupResource{Resource: "inplacesets"}, "web-dca", errBoom)
+		}
+		return nil
+	}
+	v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", oneCanary)
+	cr := v.until("WriteRefused")
+	if msg := cr.Status.GetCondition(apis.ConditionSucceeded).Message; !strings.Contains(msg, "boom") {
+		t.Errorf("the message hides what stands in the way: %s", msg)
+	}
+	refuse = false
+	v.until("Succeeded")
+}
+
 func TestMistakesAreReportedTogetherWithTheirFields(t *testing.T) {
 	s := newSea(t, "m1")
 	s.ships.launch("m1", "dca", 4)
@@ -238,6 +257,7 @@ func TestMistakesAreReportedTogetherWithTheirFields(t *testing.T) {
 		"an unknown field": {`{"target":"web","members":["m1"],"pods":1,"bakee":"1s"}`, []string{"bakee"}},
 		"an unknown member, an unknown target and a bad count at once": {`{"target":"wbe","members":["m7"],"pods":0}`,
 			[]string{"3 mistakes", "spec.target", "wbe", "spec.members[0]", "m7", "spec.pods"}},
+		"names that can be no names":              {`{"target":"../x","members":["a b"],"pods":1,"guardSets":["A/b"]}`, []string{"spec.target", "spec.members[0]", "spec.guardSets[0]"}},
 		"an expression that does not compile":     {`{"target":"web","members":["m1"],"pods":1,"guards":[{"name":"g","expr":"updated.all(p, p.redy)"}]}`, []string{"guards", "redy"}},
 		"an expression of another type than bool": {`{"target":"web","members":["m1"],"pods":1,"guards":[{"name":"g","expr":"updated.size()"}]}`, []string{"guards", "bool"}},
 		"an expression that costs too much": {`{"target":"web","members":["m1"],"pods":1,"guards":[{"name":"g","expr":"pods.all(a, pods.all(b, pods.all(c, a.name != b.name || b.name != c.name)))"}]}`,

@@ -118,6 +118,9 @@ func (p *moving) trouble(err error) (Outcome, error) {
 		return Wait(ReasonConnecting, err.Error()).WakeAt(p.run.Now.Add(time.Second)), nil
 	case errors.As(err, &gone):
 		return p.timed(Wait(ReasonUnreachable, err.Error())), nil
+	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
+		// A policy, a webhook or a missing permission there: somebody may mend it, until the progress deadline.
+		return p.timed(Wait(ReasonRefused, err.Error())).WakeAt(p.run.Now.Add(5 * time.Second)), nil
 	}
 	return Outcome{}, err
 }
@@ -128,7 +131,7 @@ func (p *moving) timed(o Outcome) Outcome {
 		return o
 	}
 	switch o.Reason {
-	case ReasonUpdatingPods, ReasonConnecting, ReasonUnreachable, ReasonPreparing:
+	case ReasonUpdatingPods, ReasonConnecting, ReasonUnreachable, ReasonPreparing, ReasonRefused:
 	default:
 		p.state.BestAt = nil
 		_ = p.run.SaveState(p.state)
@@ -148,8 +151,8 @@ func (p *moving) timed(o Outcome) Outcome {
 		return o.LimitedBy(limit)
 	}
 	reason := ReasonNoProgress
-	if o.Reason == ReasonUnreachable {
-		reason = ReasonUnreachable
+	if o.Reason == ReasonUnreachable || o.Reason == ReasonRefused {
+		reason = o.Reason
 	}
 	return Fail(reason, fmt.Sprintf("no progress for %s (progressDeadline): %s", p.Rollout.ProgressDeadline.Duration, o.Message))
 }

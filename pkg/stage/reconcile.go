@@ -53,13 +53,33 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, cr *v1beta1.CustomRun) p
 	before := cr.DeepCopy()
 	wake, err := r.pass(ctx, cr)
 	if err != nil {
-		return fmt.Errorf("%s %s/%s: %w", r.Task.Kind(), cr.Namespace, cr.Name, err)
+		return r.failedPass(ctx, before, err)
 	}
 	later, err := r.writeStatus(ctx, before, cr)
 	if err != nil {
 		return err
 	}
 	return r.sleep(earlier(wake, later))
+}
+
+// failedPass shows an error that stands in the way, so that nobody has to look for it in a log, and has the pass tried again with back-off.
+// Nothing else of the pass is kept: it may be half done, and starts over from what is observed then.
+func (r *Reconciler) failedPass(ctx context.Context, before *v1beta1.CustomRun, err error) error {
+	err = fmt.Errorf("%s %s/%s: %w", r.Task.Kind(), before.Namespace, before.Name, err)
+	if apierrors.IsConflict(err) {
+		return r.sleep(r.Clock.Now().Add(time.Second))
+	}
+	cr := before.DeepCopy()
+	if cr.Status.StartTime == nil {
+		r.begin(cr)
+	}
+	if st, bad := statusOf(cr); bad == nil {
+		r.wait(ctx, cr, &Run{Status: st, Now: r.Clock.Now(), Started: cr.Status.StartTime.Time, Timeout: cr.GetTimeout()}, Wait(ReasonRetrying, err.Error()))
+		if _, werr := r.writeStatus(ctx, before, cr); werr != nil {
+			return errors.Join(err, werr)
+		}
+	}
+	return err
 }
 
 // sleep asks for another pass at a time.

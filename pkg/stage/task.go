@@ -68,6 +68,8 @@ const (
 	ReasonAwaitApproval   = "AwaitingApproval"
 	ReasonChecking        = "CheckingMembers"
 	ReasonSilentPeriod    = "SilentPeriod"
+	ReasonRetrying        = "Retrying"
+	ReasonRefused         = "WriteRefused"
 	ReasonSucceeded       = "Succeeded"
 	ReasonInvalid         = "InvalidSpec"
 	ReasonNothing         = "NothingToRelease"

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -70,9 +71,8 @@ func (s *ConfirmSpec) Validate(p *field.Path) field.ErrorList {
 // Validate says all that is wrong with the spec by itself, after params were expanded and defaults set.
 func (s *ClusterHopSpec) Validate(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if s.Target == "" {
-		errs = append(errs, field.Required(p.Child("target"), "name a Target in the run's namespace"))
-	}
+	errs = append(errs, validateName(s.Target, p.Child("target"), "name a Target in the run's namespace")...)
+	errs = append(errs, validateSets(s.GuardSets, p.Child("guardSets"))...)
 	errs = append(errs, validateNames(s.From, p.Child("from"), true)...)
 	errs = append(errs, validateNames(s.To, p.Child("to"), true)...)
 	from := map[string]bool{}
@@ -91,9 +91,8 @@ func (s *ClusterHopSpec) Validate(p *field.Path) field.ErrorList {
 
 func (r *Rollout) validate(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if r.Target == "" {
-		errs = append(errs, field.Required(p.Child("target"), "name a Target in the run's namespace"))
-	}
+	errs = append(errs, validateName(r.Target, p.Child("target"), "name a Target in the run's namespace")...)
+	errs = append(errs, validateSets(r.GuardSets, p.Child("guardSets"))...)
 	if len(r.Members) == 0 && r.MemberSelector == nil {
 		errs = append(errs, field.Required(p.Child("members"), "name members, or select them by memberSelector"))
 	}
@@ -198,6 +197,26 @@ func validateCount(v intstr.IntOrString, p *field.Path, least int) field.ErrorLi
 	return field.ErrorList{field.Invalid(p, v.StrVal, "must be a whole number, or a percentage from 1% to 100%")}
 }
 
+// validateName accepts what the API server takes as a name of an object.
+func validateName(name string, p *field.Path, what string) field.ErrorList {
+	if name == "" {
+		return field.ErrorList{field.Required(p, what)}
+	}
+	var errs field.ErrorList
+	for _, why := range validation.IsDNS1123Subdomain(name) {
+		errs = append(errs, field.Invalid(p, name, why))
+	}
+	return errs
+}
+
+func validateSets(names []string, p *field.Path) field.ErrorList {
+	var errs field.ErrorList
+	for i, n := range names {
+		errs = append(errs, validateName(n, p.Index(i), "name a GuardSet in the run's namespace")...)
+	}
+	return errs
+}
+
 func validateNames(names []string, p *field.Path, required bool) field.ErrorList {
 	var errs field.ErrorList
 	if required && len(names) == 0 {
@@ -205,9 +224,7 @@ func validateNames(names []string, p *field.Path, required bool) field.ErrorList
 	}
 	seen := map[string]bool{}
 	for i, n := range names {
-		if n == "" {
-			errs = append(errs, field.Required(p.Index(i), "name a member"))
-		}
+		errs = append(errs, validateName(n, p.Index(i), "name a member")...)
 		if seen[n] {
 			errs = append(errs, field.Duplicate(p.Index(i), n))
 		}
