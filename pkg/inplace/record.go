@@ -33,6 +33,8 @@ type ContainerBefore struct {
 	ImageID string `json:"imageID,omitempty"`
 	// ContainerID of the container; empty if it never ran.
 	ContainerID string `json:"containerID,omitempty"`
+	// RestartCount that the kubelet had counted.
+	RestartCount int32 `json:"restartCount,omitempty"`
 }
 
 // errNoRecord says that a pod was never changed in place.
@@ -49,6 +51,23 @@ func recordOf(pod *corev1.Pod) (Record, error) {
 		return Record{}, fmt.Errorf("annotation %s of pod %s/%s: %w", v1alpha1.AnnotationUpdate, pod.Namespace, pod.Name, err)
 	}
 	return r, nil
+}
+
+// RestartsSince is how often the pod's containers restarted by themselves since they were last changed in place. The restart that a change makes
+// is none of them; containers that no change restarted count from their start.
+func RestartsSince(pod *corev1.Pod) int32 {
+	r, err := recordOf(pod)
+	var n int32
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range list {
+			count := list[i].RestartCount
+			if b, ok := r.before(list[i].Name); err == nil && ok {
+				count = max(count-b.RestartCount-1, 0)
+			}
+			n += count
+		}
+	}
+	return n
 }
 
 func (r Record) before(container string) (ContainerBefore, bool) {
@@ -68,7 +87,7 @@ func newRecord(pod *corev1.Pod, holder, revision string, containers []string, no
 	changing := err == nil
 	for _, name := range containers {
 		status := containerStatus(pod, name)
-		before := ContainerBefore{Name: name, Image: specImage(pod, name), ImageID: status.ImageID, ContainerID: status.ContainerID}
+		before := ContainerBefore{Name: name, Image: specImage(pod, name), ImageID: status.ImageID, ContainerID: status.ContainerID, RestartCount: status.RestartCount}
 		if e, ok := earlier.before(name); changing && ok && !ContainerDone(pod, e) {
 			if e.ContainerID == status.ContainerID {
 				before = e

@@ -106,9 +106,10 @@ func InPlaceSet(s InPlaceSetState) (InPlaceSetPlan, error) {
 	return p, nil
 }
 
-// CurrentRevision is the revision that pods stay on from now: the update revision once every replica runs it and is available.
+// CurrentRevision is the revision that pods stay on from now: the update revision once every replica runs it and is available. No pods prove
+// nothing: a set that is scaled to none and back keeps what was held back held back.
 func CurrentRevision(s InPlaceSetState) string {
-	if len(s.Pods) != int(s.Replicas) {
+	if len(s.Pods) == 0 || len(s.Pods) != int(s.Replicas) {
 		return s.Current
 	}
 	for _, pod := range s.Pods {
@@ -138,14 +139,16 @@ func (b *budget) take(pod InPlacePod) bool {
 	return false
 }
 
-// staying is how many pods stay on the current revision.
+// staying is how many pods stay on another revision than the template's. It holds for a template that was set back to the current revision too: going back
+// is a change like any other, and takes available pods no faster than the partition lets it. Those that are broken anyway are repaired.
 func staying(s InPlaceSetState) (int32, error) {
 	n, err := Partition(s.Partition, s.Replicas)
 	switch {
 	case err != nil:
 		return 0, err
 	case s.Current == s.Update:
-		return 0, nil
+		strays := count(s.Pods, func(pod InPlacePod) bool { return pod.Revision != s.Update && pod.Available && !pod.Ended })
+		return min(n, strays), nil
 	case s.Refused:
 		return s.Replicas, nil
 	}

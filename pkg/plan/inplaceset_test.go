@@ -151,6 +151,7 @@ func TestInPlaceSet(t *testing.T) {
 
 		// Going back, pausing, refusing.
 		{name: "a template set back to the current revision repairs what had moved", replicas: 4, update: "v1", maxUnavailable: "2", pods: "v2 v2% v1 v1", want: "update p1 p0"},
+		{name: "a template set back takes healthy pods no faster than the partition lets it", replicas: 4, update: "v1", partition: "75%", pods: "v2 v2 v2 v2", want: "update p0"},
 		{name: "a template set back repairs though the partition is at 100 percent", replicas: 3, update: "v1", partition: "100%", pods: "v2! v1 v1", want: "update p0"},
 		{name: "a template set back in the grace period leaves the pod as it is", replicas: 2, update: "v1", pods: "v1c v1", want: "nothing"},
 		{name: "a paused set updates nothing", replicas: 2, paused: true, maxUnavailable: "2", pods: "v1 v1!", want: "nothing"},
@@ -227,7 +228,7 @@ func TestCurrentRevision(t *testing.T) {
 		want     string
 	}{
 		{name: "moves on once every pod runs the update revision and is available", replicas: 2, pods: "v2 v2", want: "v2"},
-		{name: "moves on at once where there are no pods", replicas: 0, pods: "", want: "v2"},
+		{name: "no pods prove nothing: what was held back stays so when a set is scaled to none and back", replicas: 0, pods: "", want: "v1"},
 		{name: "stays while a pod is old", replicas: 2, pods: "v2 v1", want: "v1"},
 		{name: "stays while a pod is missing", replicas: 3, pods: "v2 v2", want: "v1"},
 		{name: "stays while a pod is too many", replicas: 1, pods: "v2 v2", want: "v1"},

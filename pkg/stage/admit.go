@@ -227,7 +227,7 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 			out.Guards = append(out.Guards, g)
 		}
 	}
-	if _, list := guard.CompileAll(out.Guards, p.Child("guards"), guard.Limits{Params: slices.Sorted(maps.Keys(out.Params))}); len(list) > 0 {
+	if _, list := guard.CompileAll(out.Guards, p.Child("guards"), guard.Limits{Params: append([]string{}, slices.Sorted(maps.Keys(out.Params))...)}); len(list) > 0 {
 		errs = append(errs, list...)
 	}
 	return errs, nil

@@ -334,6 +334,46 @@ func TestAUnitThatIsScaledDownInTheMiddleOfABumpStillGetsAllOfItsPods(t *testing
 	}
 }
 
+func TestAUnitThatIsScaledToNoneOrDeletedInTheMiddleDoesNotPass(t *testing.T) {
+	for name, tc := range map[string]struct {
+		happens func(*sea, *ship)
+		reason  string
+	}{
+		"scaled to none": {func(_ *sea, u *ship) { u.Replicas, u.Pods = 0, nil; u.bump() }, "ProgressDeadlineExceeded"},
+		"deleted":        {func(s *sea, _ *ship) { delete(s.ships.units, "m1/dca") }, "ChangedBySomebodyElse"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSea(t, "m1")
+			dca := s.ships.launch("m1", "dca", 4)
+			s.ships.launch("m1", "dcb", 4)
+			v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", strings.Replace(oneCanary, `"pods":1`, `"pods":1,"progressDeadline":"9s"`, 1))
+			v.until("UpdatingPods")
+			tc.happens(s, dca)
+			if cr := v.until(tc.reason); cr.IsSuccessful() {
+				t.Error("passed")
+			}
+		})
+	}
+}
+
+func TestBakingBeginsAnewAfterTimeInWhichAMemberWasNotSeen(t *testing.T) {
+	s := newSea(t, "m1", "m2")
+	s.ships.launch("m1", "dca", 4)
+	s.ships.launch("m2", "dca", 4)
+	v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary",
+		strings.NewReplacer(`["m1"]`, `["m1","m2"]`, `"5s"`, `"20s"`, `"guards":[`, `"guards":[{"name":"calm","when":"During","expr":"updated.all(p, p.restarts < 3)"},`).Replace(oneCanary))
+	v.until("Baking")
+	s.ships.gone = map[string]bool{"m2": true}
+	v.pass()
+	s.clock.Step(30 * time.Second)
+	s.ships.gone = nil
+	v.pass()
+	if v.run().IsSuccessful() {
+		t.Fatal("the time in which m2 was not seen counted as baked")
+	}
+	v.until("Succeeded")
+}
+
 func TestAWriteThatMeetsAConflictIsTriedAgainOnWhatIsThereThen(t *testing.T) {
 	s := newSea(t, "m1")
 	dca := s.ships.launch("m1", "dca", 4)

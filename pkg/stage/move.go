@@ -128,7 +128,7 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 			return nil, fmt.Errorf("%s is not in the record of release %s", u.Ref(), p.run.Release.Name)
 		}
 		if t.Revision != "" {
-			if !same {
+			if !same && u.Observed && u.UpdateRevision == t.Revision {
 				out := Fail(ReasonChanged, fmt.Sprintf("%s: the release carries revision %s, which is not what change asks for: a release carries one change; start another PipelineRun for another", u.Ref(), t.Revision))
 				return &out, nil
 			}
@@ -240,6 +240,8 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 		u := &p.world.Units[i]
 		want, c := p.want(u), u.Count()
 		switch {
+		case u.Replicas == 0 && p.state.Units[u.Ref()]:
+			open = append(open, u.Ref()+": was scaled to none since the stage began; waits until it has pods again")
 		case u.Paused && c.UpdatedAvailable < want:
 			open = append(open, fmt.Sprintf("%s: %s %s is paused", u.Ref(), u.Kind, u.Workload))
 		case c.UpdatedAvailable < want:
@@ -260,6 +262,7 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 		out := Wait(reason, strings.Join(open, "; "))
 		return &out, nil
 	}
+	p.settled = true
 	if step == nil {
 		return nil, nil
 	}
@@ -314,7 +317,14 @@ func (r *Run) halt(ctx context.Context) (left []string, err error) {
 	}
 	for i := range w.Units {
 		u := &w.Units[i]
-		if !r.frame.Locks.Mine(r.Release, u.Lock) || r.Touched(u) == nil {
+		if !r.frame.Locks.Mine(r.Release, u.Lock) {
+			continue
+		}
+		if r.Touched(u) == nil {
+			// Locked and never moved: nobody else would let go of it, as the record does not know of it.
+			if err := r.letGo(ctx, w, u); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if !u.Observed {
@@ -337,6 +347,14 @@ func (r *Run) halt(ctx context.Context) (left []string, err error) {
 		}
 	}
 	return left, nil
+}
+
+func (r *Run) letGo(ctx context.Context, w *World, u *workload.Unit) error {
+	err := r.write(ctx, w, u, workload.Write{What: "letting go of the lock", Unlock: true})
+	if apierrors.IsConflict(err) || errors.Is(err, fleet.ErrBusy) {
+		return fmt.Errorf("letting go of %s: %w", u.Ref(), errNotSeenYet)
+	}
+	return err
 }
 
 // errNotSeenYet means that the caches are behind; an event wakes the run when they are not.

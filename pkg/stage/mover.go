@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +39,8 @@ type moverState struct {
 	// Checked once Check has passed, Cleared once the Before guards have.
 	Checked bool `json:"checked,omitempty"`
 	Cleared bool `json:"cleared,omitempty"`
+	// Units that the stage began with, by member/unit, and whether each had pods.
+	Units map[string]bool `json:"units,omitempty"`
 	// Step that is worked on, from 0, and when its move was made.
 	Step  int          `json:"step"`
 	Moved *metav1.Time `json:"moved,omitempty"`
@@ -54,6 +58,8 @@ type moving struct {
 	state moverState
 	world *World
 	steps []plan.Step
+	// settled is true once this pass has seen every pod of the step available.
+	settled bool
 }
 
 // Step makes one pass: a chain of checks and moves, the first that has something to say ends it.
@@ -74,6 +80,7 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 	defer func() { p.describeStep() }()
 
 	for _, link := range []func(context.Context) (*Outcome, error){
+		p.allThere,      // every unit that the stage began with
 		p.seeAllMembers, // before anything is touched every member must be seen and fit
 		p.lock,          // one release on a workload
 		p.touch,         // the record, before the first move
@@ -89,6 +96,9 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		out, err := link(ctx)
 		if serr := run.SaveState(p.state); serr != nil {
 			return Outcome{}, serr
+		}
+		if (err != nil || out != nil) && !p.settled && run.Status.Step != nil {
+			run.Status.Step.SettledSince = nil // what is not seen whole does not bake.
 		}
 		if err != nil {
 			return p.trouble(err)
@@ -198,6 +208,27 @@ func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	p.state.Checked = true
+	p.state.Units = map[string]bool{}
+	for i := range p.world.Units {
+		p.state.Units[p.world.Units[i].Ref()] = p.world.Units[i].Replicas > 0
+	}
+	return nil, nil
+}
+
+// allThere refuses to go on without a unit that the stage began with: what is not there any more would not be missed by what follows.
+func (p *moving) allThere(context.Context) (*Outcome, error) {
+	have := map[string]bool{}
+	for i := range p.world.Units {
+		have[p.world.Units[i].Ref()] = true
+	}
+	for _, ref := range slices.Sorted(maps.Keys(p.state.Units)) {
+		member, _, _ := strings.Cut(ref, "/")
+		hidden := slices.ContainsFunc(p.world.Missing, func(m Missing) bool { return m.Member == member && !m.NotFound })
+		if !have[ref] && !hidden {
+			out := Fail(ReasonChanged, ref+": its workload was deleted, or is not the target's any more, since the stage began")
+			return &out, nil
+		}
+	}
 	return nil, nil
 }
 

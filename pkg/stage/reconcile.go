@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
@@ -28,11 +29,14 @@ type Reconciler struct {
 	*Frame
 	Task    Task
 	enqueue func(types.NamespacedName)
+	// seen are the UIDs of runs by name, to forget a run by once only its name is known.
+	seen sync.Map
 }
 
 var (
-	_ customrunreconciler.Interface = (*Reconciler)(nil)
-	_ customrunreconciler.Finalizer = (*Reconciler)(nil)
+	_ customrunreconciler.Interface     = (*Reconciler)(nil)
+	_ customrunreconciler.Finalizer     = (*Reconciler)(nil)
+	_ pkgreconciler.OnDeletionInterface = (*Reconciler)(nil)
 )
 
 // ReconcileKind implements knative's generated reconciler. The status is written here, against the version that was read, and not by the
@@ -41,6 +45,7 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, cr *v1beta1.CustomRun) p
 	if !Ours(cr, r.Task.Kind()) {
 		return nil
 	}
+	r.seen.Store(types.NamespacedName{Namespace: cr.Namespace, Name: cr.Name}, cr.UID)
 	if r.behind(cr) {
 		return nil // the event of our own last write is still to come, and wakes us.
 	}
@@ -106,6 +111,7 @@ func (r *Reconciler) FinalizeKind(ctx context.Context, cr *v1beta1.CustomRun) pk
 	if !Ours(cr, r.Task.Kind()) {
 		return nil
 	}
+	r.seen.Store(types.NamespacedName{Namespace: cr.Namespace, Name: cr.Name}, cr.UID)
 	begun := cr.Status.StartTime != nil && cr.Status.CompletionTime == nil
 	if begun && cr.DeletionTimestamp != nil && r.Clock.Since(cr.DeletionTimestamp.Time) < endingPatience {
 		run, err := r.load(ctx, cr)
@@ -121,6 +127,15 @@ func (r *Reconciler) FinalizeKind(ctx context.Context, cr *v1beta1.CustomRun) pk
 	}
 	r.forget(ctx, cr.UID)
 	r.written.drop(cr.UID)
+	return nil
+}
+
+// ObserveDeletion implements knative's interface. A finalizer's last pass may have run on an old cache and opened what it had closed.
+func (r *Reconciler) ObserveDeletion(ctx context.Context, key types.NamespacedName) error {
+	if uid, ok := r.seen.LoadAndDelete(key); ok {
+		r.forget(ctx, uid.(types.UID))
+		r.written.drop(uid.(types.UID))
+	}
 	return nil
 }
 

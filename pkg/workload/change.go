@@ -70,6 +70,19 @@ func containerNames(t *corev1.PodTemplateSpec) []string {
 	return out
 }
 
+// defaultPorts fills in what the API server would, the one default of a template in our schemas: else the change would never look applied.
+func defaultPorts(t *corev1.PodTemplateSpec) {
+	for _, cs := range [][]corev1.Container{t.Spec.Containers, t.Spec.InitContainers} {
+		for i := range cs {
+			for j := range cs[i].Ports {
+				if p := &cs[i].Ports[j]; p.Protocol == "" {
+					p.Protocol = corev1.ProtocolTCP
+				}
+			}
+		}
+	}
+}
+
 func patchTemplate(t *corev1.PodTemplateSpec, patch []byte) (*corev1.PodTemplateSpec, error) {
 	original, err := json.Marshal(t)
 	if err != nil {
@@ -83,5 +96,6 @@ func patchTemplate(t *corev1.PodTemplateSpec, patch []byte) (*corev1.PodTemplate
 	if err := yaml.UnmarshalStrict(merged, out); err != nil {
 		return nil, fmt.Errorf("the patched pod template cannot be read: %w", err)
 	}
+	defaultPorts(out)
 	return out, nil
 }

@@ -101,7 +101,6 @@ func podOf(pod *corev1.Pod) Pod {
 	found := false
 	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for i := range list {
-			p.Restarts += list[i].RestartCount
 			if found {
 				continue
 			}
