@@ -35,7 +35,7 @@ fleet-tests: ## conformance of the nodes and whole releases, on a fleet of their
 
 e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RUN chooses tests)
 	$(PERIPLUS) local up --dir $(TEST_FLEET)
-	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -timeout 20m -run '$(E2E_RUN)' ./test/e2e
+	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -parallel 4 -timeout 20m -run '$(E2E_RUN)' ./test/e2e
 
 conformance: up ## check that the nodes of the local fleet behave as the kubelet does where we depend on it
 	PERIPLUS_CONFORMANCE_KUBECONFIG=$${PERIPLUS_CONFORMANCE_KUBECONFIG:-$(CURDIR)/.periplus/fleet/kubeconfig/m1.yaml} \
