@@ -11,6 +11,8 @@ type UnitState struct {
 	// Updated pods carry the new revision or are on their way to it; UpdatedAvailable of them run it and are available.
 	Updated          int32
 	UpdatedAvailable int32
+	// Pods there are, but for those being deleted: what is missing of the replicas is unavailable.
+	Pods int32
 	// OldUnavailable are pods on another revision that are not available.
 	OldUnavailable int32
 }
@@ -39,7 +41,8 @@ func Advance(s UnitState, want, limit int32) (next int32, move bool) {
 	started := max(s.Updated, 0)
 	toStart := max(allowed-started, 0)
 	broken := max(s.OldUnavailable-toStart, 0)
-	underway := max(started-s.UpdatedAvailable, 0) + toStart
+	missing := max(s.Replicas-s.Pods, 0)
+	underway := max(started-s.UpdatedAvailable, 0) + max(missing, toStart)
 	next = min(want, allowed+broken+max(limit-underway-broken, 0))
 	return next, next > allowed
 }

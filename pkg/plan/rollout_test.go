@@ -107,7 +107,7 @@ func TestWhatDoesNotFitTheUnitsIsRefusedWithItsField(t *testing.T) {
 func TestAdvance(t *testing.T) {
 	state := func(replicas int32, partition string, updated, available, oldDown int32) plan.UnitState {
 		p := intstr.Parse(partition)
-		return plan.UnitState{Replicas: replicas, Partition: &p, Updated: updated, UpdatedAvailable: available, OldUnavailable: oldDown}
+		return plan.UnitState{Replicas: replicas, Partition: &p, Pods: replicas, Updated: updated, UpdatedAvailable: available, OldUnavailable: oldDown}
 	}
 	for name, tc := range map[string]struct {
 		state       plan.UnitState
@@ -126,6 +126,7 @@ func TestAdvance(t *testing.T) {
 		"a partition is never raised here":                          {state(10, "0", 10, 10, 0), 5, 2, 10, false},
 		"the last step is cut to what is wanted":                    {state(10, "6", 4, 4, 0), 5, 3, 5, true},
 		"a partition that cannot be read lets nothing go by itself": {plan.UnitState{Replicas: 4, Partition: ptr.To(intstr.FromString("x%"))}, 1, -1, 1, true},
+		"pods that are missing are unavailable":                     {missing(state(10, "100%", 0, 0, 0), 3), 5, 3, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next, move := plan.Advance(tc.state, tc.want, tc.limit)
@@ -134,6 +135,11 @@ func TestAdvance(t *testing.T) {
 			}
 		})
 	}
+}
+
+func missing(s plan.UnitState, n int32) plan.UnitState {
+	s.Pods -= n
+	return s
 }
 
 func TestHaltKeepsWhatStartedAndNoMore(t *testing.T) {
@@ -158,7 +164,7 @@ func TestAdvanceOverRandomWorlds(t *testing.T) {
 		limit := int32(1 + rng.IntN(int(replicas)))
 		want := int32(rng.IntN(int(replicas) + 1))
 		held := plan.Held()
-		s := plan.UnitState{Replicas: replicas, Partition: &held}
+		s := plan.UnitState{Replicas: replicas, Pods: replicas, Partition: &held}
 		underway := int32(0)
 		for step := range 500 {
 			next, move := plan.Advance(s, want, limit)

@@ -8,7 +8,11 @@ import (
 	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
@@ -372,6 +376,58 @@ func TestBakingBeginsAnewAfterTimeInWhichAMemberWasNotSeen(t *testing.T) {
 		t.Fatal("the time in which m2 was not seen counted as baked")
 	}
 	v.until("Succeeded")
+}
+
+func TestAStageThatFindsItsPodsUpdatedIsJudgedByItsDuringGuardsAllTheSame(t *testing.T) {
+	s := newSea(t, "m1")
+	s.ships.launch("m1", "dca", 4)
+	pr := s.pipelineRun("web-1", "canary", "again")
+	s.sail(canary.Task{}, pr, "canary", oneCanary).until("Succeeded")
+	v := s.sail(canary.Task{}, pr, "again", `{"target":"web","members":["m1"],"change":{"images":{"app":"shop/web:v2"}},"pods":1,
+		"guards":[{"name":"calm","when":"During","expr":"updated.all(p, p.restarts < 0)"}]}`)
+	if cr := v.until("GuardFailed", "Succeeded"); cr.IsSuccessful() {
+		t.Fatal("passed without having been judged")
+	}
+}
+
+func TestACrashBeforeTheStatusIsWrittenAndThenACancelStillHoldsPodsBack(t *testing.T) {
+	s := newSea(t, "m1")
+	dca := s.ships.launch("m1", "dca", 8)
+	v := s.sail(partitionbump.Task{}, s.pipelineRun("web-1", "bump"), "bump",
+		`{"target":"web","members":["m1"],"order":["dca"],"change":{"images":{"app":"shop/web:v2"}}}`)
+	v.pass()
+	v.pass()
+	lost := true
+	s.tekton.PrependReactor("update", "customruns", func(clienttesting.Action) (bool, runtime.Object, error) {
+		return lost, nil, apierrors.NewConflict(schema.GroupResource{Resource: "customruns"}, "bump", errBoom)
+	})
+	for range 20 {
+		v.pass()
+		if s.log.has("partition 0") {
+			break
+		}
+		s.ships.turn()
+		s.clock.Step(time.Second)
+	}
+	for dca.updated() < 2 {
+		s.ships.turn()
+	}
+	lost = false
+	v.edit(func(cr *v1beta1.CustomRun) { cr.Spec.Status = v1beta1.CustomRunSpecStatusCancelled })
+	for range 10 {
+		v.pass()
+		if v.run().Status.CompletionTime != nil {
+			break
+		}
+		s.clock.Step(time.Second)
+	}
+	at := dca.updated()
+	for range 20 {
+		s.ships.turn()
+	}
+	if dca.updated() != at || v.run().Status.CompletionTime == nil {
+		t.Errorf("%d pods were updated at the end of the run, %d later", at, dca.updated())
+	}
 }
 
 func TestAWriteThatMeetsAConflictIsTriedAgainOnWhatIsThereThen(t *testing.T) {

@@ -15,6 +15,9 @@ import (
 
 // decide makes the decision that an attempt ends without success. It is kept first and then carried out, so that a crash in between changes nothing.
 func (r *Reconciler) decide(ctx context.Context, cr *v1beta1.CustomRun, run *Run, o v1alpha1.Outcome) (time.Time, error) {
+	if err := run.recall(ctx); err != nil {
+		return time.Time{}, err
+	}
 	run.Status.Ending = &v1alpha1.Ending{Outcome: o, Since: run.Stamp()}
 	if run.Release == nil {
 		return r.end(ctx, cr, run) // nothing was moved, so nothing is to be held back.
@@ -26,6 +29,9 @@ func (r *Reconciler) decide(ctx context.Context, cr *v1beta1.CustomRun, run *Run
 // end holds back what the run moves, and ends the attempt.
 func (r *Reconciler) end(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (time.Time, error) {
 	o := run.Status.Ending.Outcome
+	if err := run.recall(ctx); err != nil {
+		return time.Time{}, err
+	}
 	left, err := run.halt(ctx)
 	patience := run.Status.Ending.Since.Add(endingPatience)
 	switch {

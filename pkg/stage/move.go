@@ -196,6 +196,7 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 	if p.state.Moved == nil {
 		at := p.run.Stamp()
 		p.state.Moved = &at
+		p.state.Best, p.state.BestAt = 0, nil // what was available before the move is no progress of it.
 		if p.state.FirstMoved == nil {
 			p.state.FirstMoved = &at
 		}

@@ -72,6 +72,7 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 	if p.world, err = run.Observe(run.Admitted.Members); err != nil {
 		return Outcome{}, err
 	}
+	p.state.Step = max(p.state.Step, 0)
 	p.steps = m.Steps(planUnits(p.world.Units))
 	if last := len(p.steps) - 1; len(p.world.Missing) == 0 && p.state.Step > last {
 		p.state.Step = last // units that were scaled down need fewer steps; the last one wants all that is wanted.
@@ -332,9 +333,12 @@ func (p *moving) wake(at time.Time) { p.run.wakeAt = earlier(p.run.wakeAt, at) }
 
 // after judges the After guards of the step; when they pass the next step begins.
 func (p *moving) after(context.Context) (*Outcome, error) {
-	sum, wake := p.run.Judge(v1alpha1.After, p.judging())
-	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil {
-		return out, nil
+	// During guards too: a stage that settles at once, as a second attempt does, would else never have been judged by them.
+	for _, when := range []v1alpha1.GuardWhen{v1alpha1.During, v1alpha1.After} {
+		sum, wake := p.run.Judge(when, p.judging())
+		if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil {
+			return out, nil
+		}
 	}
 	if p.state.Step+1 >= len(p.steps) {
 		return nil, nil

@@ -115,14 +115,17 @@ func (r *Reconciler) FinalizeKind(ctx context.Context, cr *v1beta1.CustomRun) pk
 	begun := cr.Status.StartTime != nil && cr.Status.CompletionTime == nil
 	if begun && cr.DeletionTimestamp != nil && r.Clock.Since(cr.DeletionTimestamp.Time) < endingPatience {
 		run, err := r.load(ctx, cr)
-		if err == nil && run.Admitted != nil && run.Status.Release != "" {
-			if run.Release, err = r.Releases.Releases(cr.Namespace).Get(run.Status.Release); err == nil {
-				if _, err := run.halt(ctx); errors.Is(err, errNotSeenYet) {
-					return controller.NewRequeueAfter(time.Second)
-				} else if err != nil {
-					return err
-				}
-			}
+		if err == nil {
+			err = run.recall(ctx)
+		}
+		if err == nil {
+			_, err = run.halt(ctx)
+		}
+		if errors.Is(err, errNotSeenYet) {
+			return controller.NewRequeueAfter(time.Second)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	r.forget(ctx, cr.UID)
@@ -267,6 +270,7 @@ func (r *Reconciler) resume(run *Run) error {
 	if err != nil {
 		return err
 	}
+	spec.SetDefaults()
 	if errs := spec.Validate(field.NewPath("spec")); len(errs) > 0 {
 		return errs.ToAggregate()
 	}

@@ -3,6 +3,7 @@ package stage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -122,6 +123,9 @@ func (r *Run) Observe(members []string) (*World, error) {
 	w.kind = kind
 	for _, m := range members {
 		s, err := r.frame.Fleet.Open(r.UID, m, r.wake)
+		if err != nil && !errors.Is(err, fleet.ErrUnknownMember) {
+			return nil, fmt.Errorf("opening member %s: %w", m, err)
+		}
 		if err != nil {
 			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonUnreachable, Message: err.Error(), NotFound: true})
 			continue
@@ -281,6 +285,16 @@ func (r *Run) LockedByAnother(ctx context.Context, u *workload.Unit) (*release.H
 		return held, nil
 	}
 	return nil, err
+}
+
+// recall reads the record from the API server before a run ends: the status may not say yet that there is one, and the cache not yet what
+// was touched, where a crash came between.
+func (r *Run) recall(ctx context.Context) error {
+	if r.Admitted == nil || r.Admitted.Target == nil {
+		return nil
+	}
+	r.Release = nil
+	return r.SeeRelease(ctx)
 }
 
 // SeeRelease reads the record of this run's release if there is one, and makes none.

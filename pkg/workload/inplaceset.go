@@ -131,7 +131,9 @@ func (a *inPlaceSets) addPods(u *Unit, set *appsv1alpha1.InPlaceSet, pods cache.
 		p.Restarts = inplace.RestartsSince(pod)
 		p.Failing = isFailing(pod, p.Updated)
 		if p.Ready && !p.Available {
-			p.AvailableAt = availableAt(pod, set.Spec.MinReadySeconds)
+			if at := availableAt(pod, set.Spec.MinReadySeconds); at.After(now) {
+				p.AvailableAt = at
+			}
 		}
 		u.Pods = append(u.Pods, p)
 	}

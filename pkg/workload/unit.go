@@ -80,7 +80,7 @@ func (u *Unit) PlanUnit() plan.Unit {
 	return plan.Unit{Member: u.Member, Name: u.Name, Replicas: u.Replicas}
 }
 
-// Counts of a unit's pods. Pods that are being deleted are not counted but as unavailable places.
+// Counts of a unit's pods. Pods that are being deleted are not counted.
 type Counts struct {
 	Pods             int32
 	Ready            int32
@@ -129,7 +129,7 @@ func (u *Unit) Count() Counts {
 // PlanState is the unit as the planner of its next partition needs it.
 func (u *Unit) PlanState() plan.UnitState {
 	c := u.Count()
-	return plan.UnitState{Replicas: u.Replicas, Partition: u.Partition, Updated: c.Started, UpdatedAvailable: c.UpdatedAvailable, OldUnavailable: c.OldUnavailable}
+	return plan.UnitState{Replicas: u.Replicas, Partition: u.Partition, Pods: c.Pods, Updated: c.Started, UpdatedAvailable: c.UpdatedAvailable, OldUnavailable: c.OldUnavailable}
 }
 
 // Previous is the unit's state as a record keeps it.

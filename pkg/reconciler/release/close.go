@@ -102,7 +102,7 @@ func (c *closer) rootEnding(ctx context.Context, rel *v1alpha1.Release) (*ending
 	switch root.Kind {
 	case "PipelineRun":
 		pr, err := c.pipelineRuns.PipelineRuns(rel.Namespace).Get(root.Name)
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) || (err == nil && pr.UID != root.UID) {
 			pr, err = c.tekton.TektonV1().PipelineRuns(rel.Namespace).Get(ctx, root.Name, metav1.GetOptions{})
 		}
 		if apierrors.IsNotFound(err) || (err == nil && pr.UID != root.UID) {
@@ -114,7 +114,7 @@ func (c *closer) rootEnding(ctx context.Context, rel *v1alpha1.Release) (*ending
 		cond = pr.Status.GetCondition(apis.ConditionSucceeded)
 	default:
 		cr, err := c.customRuns.CustomRuns(rel.Namespace).Get(root.Name)
-		if apierrors.IsNotFound(err) {
+		if apierrors.IsNotFound(err) || (err == nil && cr.UID != root.UID) {
 			cr, err = c.tekton.TektonV1beta1().CustomRuns(rel.Namespace).Get(ctx, root.Name, metav1.GetOptions{})
 		}
 		if apierrors.IsNotFound(err) || (err == nil && cr.UID != root.UID) {
