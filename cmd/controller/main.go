@@ -80,7 +80,7 @@ func (h *hub) make(ctx context.Context) {
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
 			Fleet: h.fleet, Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
-			Records: &release.Records{Client: client, Clock: clock.RealClock{}},
+			Records: &release.Records{Client: client},
 			Locks:   &release.Locks{Hub: string(system.UID), Client: client},
 		})
 		if err != nil {

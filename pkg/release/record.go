@@ -7,7 +7,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/clock"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
@@ -22,7 +21,6 @@ const (
 // Records are the Releases on the hub. It reads from the API server itself, not from a cache, because what it reads decides what is recorded.
 type Records struct {
 	Client versioned.Interface
-	Clock  clock.PassiveClock
 }
 
 // Name of a root run's Release: the run's name, cut, and the start of its UID, so that a run of the same name made later has its own.

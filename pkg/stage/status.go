@@ -128,6 +128,15 @@ func sameForNow(before, after *v1beta1.CustomRun) bool {
 	return equality.Semantic.DeepEqual(a, b)
 }
 
+// JSONList is a result of several strings: a JSON array, which reaches the next task as an array.
+func JSONList(items []string) string {
+	raw, err := json.Marshal(items)
+	if err != nil {
+		return "[]"
+	}
+	return string(raw)
+}
+
 func (r *Reconciler) event(ctx context.Context, cr *v1beta1.CustomRun, kind, reason, message string) {
 	if rec := controller.GetEventRecorder(ctx); rec != nil {
 		rec.Event(cr, kind, reason, cutTo(message, 1000))

@@ -107,7 +107,7 @@ func newSea(t *testing.T, members ...string) *sea {
 		Tekton: s.tekton, Periplus: s.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
 		Fleet: f, Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
-		Records: &release.Records{Client: s.periplus, Clock: s.clock}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
+		Records: &release.Records{Client: s.periplus}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,7 +3,6 @@ package canary
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -74,9 +73,5 @@ func results(run *stage.Run, units []workload.Unit) map[string]string {
 	if len(pods) > most {
 		pods = pods[:most]
 	}
-	names, err := json.Marshal(pods)
-	if err != nil {
-		names = []byte("[]")
-	}
-	return map[string]string{"revision": stage.RevisionOf(run.Release, run.Admitted.Members), "pods": string(names)}
+	return map[string]string{"revision": stage.RevisionOf(run.Release, run.Admitted.Members), "pods": stage.JSONList(pods)}
 }

@@ -4,7 +4,6 @@ package clusterhop
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -102,11 +101,7 @@ func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 			return *out, nil
 		}
 	}
-	raw, err := json.Marshal(spec.To)
-	if err != nil {
-		return stage.Outcome{}, fmt.Errorf("encoding the result members: %w", err)
-	}
-	return stage.Done("open to "+strings.Join(spec.To, ", "), map[string]string{"members": string(raw)}), nil
+	return stage.Done("open to "+strings.Join(spec.To, ", "), map[string]string{"members": stage.JSONList(spec.To)}), nil
 }
 
 // leftBehind checks the members left behind, until the silent period is over.

@@ -3,7 +3,6 @@ package confirm
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -72,9 +71,5 @@ func results(d v1alpha1.Decision, answers []v1alpha1.Answer) map[string]string {
 	for _, a := range answers {
 		users = append(users, a.User)
 	}
-	raw, err := json.Marshal(users)
-	if err != nil {
-		raw = []byte("[]")
-	}
-	return map[string]string{"decision": string(d), "approvers": string(raw)}
+	return map[string]string{"decision": string(d), "approvers": stage.JSONList(users)}
 }

@@ -3,7 +3,6 @@ package partitionbump
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -59,9 +58,5 @@ func results(run *stage.Run, units []workload.Unit) map[string]string {
 		}
 		out = append(out, units[i].Ref()+"="+p)
 	}
-	raw, err := json.Marshal(out)
-	if err != nil {
-		raw = []byte("[]")
-	}
-	return map[string]string{"revision": stage.RevisionOf(run.Release, run.Admitted.Members), "partitions": string(raw)}
+	return map[string]string{"revision": stage.RevisionOf(run.Release, run.Admitted.Members), "partitions": stage.JSONList(out)}
 }
