@@ -2,91 +2,18 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
-	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
-
-// lock takes the lock of every unit, all or nothing, in the order of member and unit. Where another release holds one, locks that this release has
-// taken and not yet used are let go of, so that two releases never wait for each other.
-func (p *moving) lock(ctx context.Context) (*Outcome, error) {
-	if p.run.Release == nil || !p.allLocked() {
-		if err := p.run.OpenRelease(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if release.Over(p.run.Release) {
-		out := Fail(ReasonReleaseOver, fmt.Sprintf("release %s is over: %s", p.run.Release.Name, p.run.Release.Status.Message))
-		return &out, nil
-	}
-	locks := p.run.frame.Locks
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
-		err := locks.Check(ctx, p.run.Release, u)
-		if held, ok := release.IsHeld(err); ok {
-			return p.locked(ctx, held)
-		}
-		if err != nil {
-			return nil, err
-		}
-	}
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
-		if locks.Mine(p.run.Release, u.Lock) {
-			continue
-		}
-		if !u.Observed {
-			out := Wait(ReasonPreparing, fmt.Sprintf("%s: %s %s is not yet observed by its controller", u.Ref(), u.Kind, u.Workload))
-			return &out, nil
-		}
-		if err := p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: locks.For(p.run.Release, u, p.run.Stamp())}); err != nil {
-			return nil, err
-		}
-	}
-	if !p.allLocked() {
-		out := Wait(ReasonPreparing, "taking the locks of its workloads")
-		return &out, nil
-	}
-	return nil, nil
-}
-
-func (p *moving) allLocked() bool {
-	for i := range p.world.Units {
-		if !p.run.frame.Locks.Mine(p.run.Release, p.world.Units[i].Lock) {
-			return false
-		}
-	}
-	return true
-}
-
-func (p *moving) locked(ctx context.Context, held *release.HeldError) (*Outcome, error) {
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
-		if !p.run.frame.Locks.Mine(p.run.Release, u.Lock) || p.run.Touched(u) != nil {
-			continue
-		}
-		if err := p.run.write(ctx, p.world, u, workload.Write{What: "letting go of the lock", Unlock: true}); err != nil {
-			return nil, err
-		}
-	}
-	if p.Rollout.OnLocked == v1alpha1.LockFail {
-		out := Fail(ReasonLocked, held.Error())
-		return &out, nil
-	}
-	out := Wait(ReasonLocked, held.Error()+"; waits until it is over").WakeAt(p.run.Now.Add(p.run.frame.LockRecheck))
-	return &out, nil
-}
 
 // touch records what is about to be touched. What the entry says of the time before is what the lock says, which was written against the very
 // state that it describes.
@@ -298,65 +225,3 @@ func (p *moving) recordStep(ctx context.Context) error {
 		return changed
 	})
 }
-
-// halt raises partitions so that no further pod starts: the stage stops before its end. It says which units could not be held back.
-func (r *Run) halt(ctx context.Context) (left []string, err error) {
-	if r.Release == nil || r.Admitted == nil || r.Admitted.Target == nil {
-		return nil, nil
-	}
-	w, err := r.Observe(r.Admitted.Members)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range w.Missing {
-		if m.Reason == ReasonConnecting {
-			return nil, fmt.Errorf("holding member %s back: %w", m.Member, errNotSeenYet)
-		}
-		if m.Unreachable {
-			left = append(left, m.Message)
-		}
-	}
-	for i := range w.Units {
-		u := &w.Units[i]
-		if !r.frame.Locks.Mine(r.Release, u.Lock) {
-			continue
-		}
-		if r.Touched(u) == nil {
-			// Locked and never moved: nobody else would let go of it, as the record does not know of it.
-			if err := r.letGo(ctx, w, u); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if !u.Observed {
-			return nil, fmt.Errorf("holding %s back: %w", u.Ref(), errNotSeenYet)
-		}
-		keep, move := plan.Halt(u.PlanState())
-		if !move {
-			continue
-		}
-		partition := plan.PartitionFor(keep, u.Replicas)
-		err := r.write(ctx, w, u, workload.Write{What: fmt.Sprintf("holding the unit back at %d updated pods", keep), Partition: &partition})
-		var gone *fleet.UnreachableError
-		switch {
-		case errors.As(err, &gone):
-			left = append(left, err.Error())
-		case apierrors.IsConflict(err), errors.Is(err, fleet.ErrBusy):
-			return nil, fmt.Errorf("holding %s back: %w", u.Ref(), errNotSeenYet)
-		case err != nil:
-			return nil, err
-		}
-	}
-	return left, nil
-}
-
-func (r *Run) letGo(ctx context.Context, w *World, u *workload.Unit) error {
-	err := r.write(ctx, w, u, workload.Write{What: "letting go of the lock", Unlock: true})
-	if apierrors.IsConflict(err) || errors.Is(err, fleet.ErrBusy) {
-		return fmt.Errorf("letting go of %s: %w", u.Ref(), errNotSeenYet)
-	}
-	return err
-}
-
-// errNotSeenYet means that the caches are behind; an event wakes the run when they are not.
-var errNotSeenYet = errors.New("its state is not seen yet")

@@ -1,0 +1,80 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/release"
+	"github.com/periplus-dev/periplus/pkg/workload"
+)
+
+// lock takes the lock of every unit, all or nothing, in the order of member and unit. Where another release holds one, locks that this release has
+// taken and not yet used are let go of, so that two releases never wait for each other.
+func (p *moving) lock(ctx context.Context) (*Outcome, error) {
+	if p.run.Release == nil || !p.allLocked() {
+		if err := p.run.OpenRelease(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if release.Over(p.run.Release) {
+		out := Fail(ReasonReleaseOver, fmt.Sprintf("release %s is over: %s", p.run.Release.Name, p.run.Release.Status.Message))
+		return &out, nil
+	}
+	locks := p.run.frame.Locks
+	for i := range p.world.Units {
+		u := &p.world.Units[i]
+		err := locks.Check(ctx, p.run.Release, u)
+		if held, ok := release.IsHeld(err); ok {
+			return p.locked(ctx, held)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	for i := range p.world.Units {
+		u := &p.world.Units[i]
+		if locks.Mine(p.run.Release, u.Lock) {
+			continue
+		}
+		if !u.Observed {
+			out := Wait(ReasonPreparing, fmt.Sprintf("%s: %s %s is not yet observed by its controller", u.Ref(), u.Kind, u.Workload))
+			return &out, nil
+		}
+		if err := p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: locks.For(p.run.Release, u, p.run.Stamp())}); err != nil {
+			return nil, err
+		}
+	}
+	if !p.allLocked() {
+		out := Wait(ReasonPreparing, "taking the locks of its workloads")
+		return &out, nil
+	}
+	return nil, nil
+}
+
+func (p *moving) allLocked() bool {
+	for i := range p.world.Units {
+		if !p.run.frame.Locks.Mine(p.run.Release, p.world.Units[i].Lock) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *moving) locked(ctx context.Context, held *release.HeldError) (*Outcome, error) {
+	for i := range p.world.Units {
+		u := &p.world.Units[i]
+		if !p.run.frame.Locks.Mine(p.run.Release, u.Lock) || p.run.Touched(u) != nil {
+			continue
+		}
+		if err := p.run.write(ctx, p.world, u, workload.Write{What: "letting go of the lock", Unlock: true}); err != nil {
+			return nil, err
+		}
+	}
+	if p.Rollout.OnLocked == v1alpha1.LockFail {
+		out := Fail(ReasonLocked, held.Error())
+		return &out, nil
+	}
+	out := Wait(ReasonLocked, held.Error()+"; waits until it is over").WakeAt(p.run.Now.Add(p.run.frame.LockRecheck))
+	return &out, nil
+}

@@ -1,0 +1,104 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/periplus-dev/periplus/pkg/fleet"
+	"github.com/periplus-dev/periplus/pkg/workload"
+)
+
+// World is what a stage sees of its members at one moment.
+type World struct {
+	// Units of all members that can be seen, in the order of members, then of units.
+	Units []workload.Unit
+	// Missing members by name, with what is the matter.
+	Missing []Missing
+	kind    workload.Kind
+	// sessions by member.
+	sessions map[string]*fleet.Session
+}
+
+// Missing is a member that cannot be seen.
+type Missing struct {
+	Member string
+	// Reason and Message for people.
+	Reason  string
+	Message string
+	// Unreachable members may come back; NotFound means that something is wrong with the target there.
+	Unreachable bool
+	NotFound    bool
+}
+
+func (w *World) UnitsOf(member string) []workload.Unit {
+	var out []workload.Unit
+	for i := range w.Units {
+		if w.Units[i].Member == member {
+			out = append(out, w.Units[i])
+		}
+	}
+	return out
+}
+
+// Only is what is seen of some of the members.
+func (w *World) Only(members []string) *World {
+	out := &World{kind: w.kind, sessions: w.sessions}
+	for i := range w.Units {
+		if slices.Contains(members, w.Units[i].Member) {
+			out.Units = append(out.Units, w.Units[i])
+		}
+	}
+	for _, m := range w.Missing {
+		if slices.Contains(members, m.Member) {
+			out.Missing = append(out.Missing, m)
+		}
+	}
+	return out
+}
+
+// Observe looks at the target in the members, out of watch caches. A member that cannot be seen is reported, and hides no other.
+func (r *Run) Observe(members []string) (*World, error) {
+	w := &World{sessions: map[string]*fleet.Session{}}
+	kind, err := r.frame.Kinds.For(r.Admitted.Target.Workload)
+	if err != nil {
+		return nil, invalid(err)
+	}
+	w.kind = kind
+	for _, m := range members {
+		s, err := r.frame.Fleet.Open(r.UID, m, r.wake)
+		if err != nil && !errors.Is(err, fleet.ErrUnknownMember) {
+			return nil, fmt.Errorf("opening member %s: %w", m, err)
+		}
+		if err != nil {
+			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonUnreachable, Message: err.Error(), NotFound: true})
+			continue
+		}
+		w.sessions[m] = s
+		units, synced, err := kind.Observe(s, m, r.Namespace, r.Admitted.Target.Workload)
+		switch reach := s.Reachability(); {
+		case reach.State == fleet.Unreachable:
+			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonUnreachable, Unreachable: true,
+				Message: fmt.Sprintf("member %s cannot be reached since %s UTC: %s", m, reach.Since.UTC().Format(time.TimeOnly), reach.Message)})
+		case !synced:
+			message := "connecting to member " + m
+			if err != nil {
+				message += ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
+			}
+			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonConnecting, Unreachable: true, Message: message})
+		case err != nil:
+			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonInvalid, Message: err.Error(), NotFound: true})
+		default:
+			w.Units = append(w.Units, units...)
+		}
+	}
+	return w, nil
+}
+
+// write makes one write to a unit.
+func (r *Run) write(ctx context.Context, w *World, u *workload.Unit, what workload.Write) error {
+	return w.kind.Write(ctx, w.sessions[u.Member], u, what)
+}
