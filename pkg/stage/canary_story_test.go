@@ -7,21 +7,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
-	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/tasks/canary"
-	"github.com/periplus-dev/periplus/tasks/partitionbump"
 )
 
 const oneCanary = `{"target":"web","members":["m1"],"change":{"images":{"app":"shop/web:v2"}},"pods":1,"bake":"5s",
+
 	"guards":[{"name":"ready","expr":"updated.all(p, p.ready) && updated.size() >= want"}]}`
 
 func TestACanaryLocksThenRecordsThenHoldsBackThenMovesOnePod(t *testing.T) {
@@ -107,88 +100,6 @@ func TestAFailingCanaryIsHeldBackAndSaysThePodsOwnReason(t *testing.T) {
 	}
 }
 
-func TestCancelHoldsBackEndsWithTektonsReasonAndEmitsResults(t *testing.T) {
-	s := newSea(t, "m1")
-	dca := s.ships.launch("m1", "dca", 8)
-	v := s.sail(partitionbump.Task{}, s.pipelineRun("web-1", "bump"), "bump",
-		`{"target":"web","members":["m1"],"change":{"images":{"app":"shop/web:v2"}},"order":["dca"]}`)
-	v.until("UpdatingPods")
-	for dca.updated() < 3 {
-		v.ships.turn()
-	}
-	v.edit(func(cr *v1beta1.CustomRun) {
-		cr.Spec.Status, cr.Spec.StatusMessage = v1beta1.CustomRunSpecStatusCancelled, "stop it"
-	})
-	cr := v.run()
-	for range 10 {
-		v.pass()
-		if cr = v.run(); cr.Status.CompletionTime != nil {
-			break
-		}
-		v.ships.turn()
-	}
-	cond := cr.Status.GetCondition(apis.ConditionSucceeded)
-	if cond.Reason != "CustomRunCancelled" || !strings.Contains(cond.Message, "stop it") {
-		t.Fatalf("a cancelled run ended as %+v", cond)
-	}
-	seen := dca.updated()
-	for range 20 {
-		v.ships.turn()
-	}
-	if dca.updated() != seen {
-		t.Errorf("pods went on updating after the cancel: %d, then %d", seen, dca.updated())
-	}
-	if v.result("revision") != "rev-v2" || v.result("partitions") != "[]" {
-		t.Errorf("results of a cancelled run: %v", cr.Status.Results)
-	}
-}
-
-func TestACancelBeforeTheFirstPassTouchesNothing(t *testing.T) {
-	s := newSea(t, "m1")
-	s.ships.launch("m1", "dca", 4)
-	v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", oneCanary, func(cr *v1beta1.CustomRun) {
-		cr.Spec.Status = v1beta1.CustomRunSpecStatusCancelled
-	})
-	v.until("CustomRunCancelled")
-	if w := s.log.all(); len(w) != 0 {
-		t.Errorf("a run that was cancelled before it began wrote %v", w)
-	}
-	if v.result("revision") != "" || v.result("pods") != "[]" {
-		t.Error("a cancelled run must emit every declared result")
-	}
-}
-
-func TestATimedOutAttemptIsRetriedAndTheSecondTimeoutFails(t *testing.T) {
-	s := newSea(t, "m1")
-	s.ships.launch("m1", "dca", 4).stopped = true
-	v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", oneCanary, func(cr *v1beta1.CustomRun) {
-		cr.Spec.Retries, cr.Spec.Timeout = 1, &metav1.Duration{Duration: 10 * time.Second}
-	})
-	saw := false
-	for range 200 {
-		v.pass()
-		cr := v.run()
-		if cr.Status.CompletionTime != nil {
-			break
-		}
-		if cr.IsFailure() {
-			t.Fatal("False was set while an attempt was left")
-		}
-		saw = saw || len(cr.Status.RetriesStatus) == 1
-		s.clock.Step(time.Second)
-	}
-	cr := v.run()
-	if !saw || len(cr.Status.RetriesStatus) != 1 {
-		t.Errorf("the first attempt was not kept in retriesStatus: %d", len(cr.Status.RetriesStatus))
-	}
-	if first := cr.Status.RetriesStatus[0].GetCondition(apis.ConditionSucceeded); first.Reason != "CustomRunTimedOut" {
-		t.Errorf("the first attempt ended as %+v", first)
-	}
-	if c := cr.Status.GetCondition(apis.ConditionSucceeded); c.Reason != "CustomRunTimedOut" || !strings.Contains(c.Message, "controller") {
-		t.Errorf("the second attempt ended as %+v; want the timeout, with what it waited for", c)
-	}
-}
-
 func TestAnotherReleaseOnTheSameWorkload(t *testing.T) {
 	for name, tc := range map[string]struct{ onLocked, reason string }{
 		"waits by default and names the first": {"", "LockedByAnotherRelease"},
@@ -219,30 +130,6 @@ func TestAnotherReleaseOnTheSameWorkload(t *testing.T) {
 	}
 }
 
-func TestALaterStageRefusesATemplateThatSomebodyElseChanged(t *testing.T) {
-	s := newSea(t, "m1")
-	dca := s.ships.launch("m1", "dca", 4)
-	pr := s.pipelineRun("web-1", "canary", "bump")
-	s.sail(canary.Task{}, pr, "canary", oneCanary).until("Succeeded")
-	dca.Template.Spec.Containers[0].Image = "shop/web:v9"
-	dca.Observed = false
-	dca.bump()
-	v := s.sail(partitionbump.Task{}, pr, "bump", `{"target":"web","members":["m1"],"order":["dca"]}`)
-	cr := v.until("ChangedBySomebodyElse")
-	for cr.Status.CompletionTime == nil {
-		v.ships.turn()
-		v.pass()
-		cr = v.run()
-	}
-	// The one pod that the canary's partition let go may have been taken by the other change before anybody could know.
-	if n := onRevision(dca, "rev-v9"); n > 1 {
-		t.Errorf("%d pods went to a revision that the release does not carry", n)
-	}
-	if msg := cr.Status.GetCondition(apis.ConditionSucceeded).Message; !strings.Contains(msg, "rev-v9") || !strings.Contains(msg, "rev-v2") {
-		t.Errorf("the message names not both revisions: %q", msg)
-	}
-}
-
 func TestMissingDataNeverPasses(t *testing.T) {
 	s := newSea(t, "m1")
 	s.ships.launch("m1", "dca", 4)
@@ -251,112 +138,6 @@ func TestMissingDataNeverPasses(t *testing.T) {
 	cr := v.until("GuardsPending")
 	if cr.IsSuccessful() {
 		t.Fatal("passed a guard that is false")
-	}
-}
-
-func TestAGuardThatFailsInTheMiddleEndsTheStageAndHoldsPodsBack(t *testing.T) {
-	s := newSea(t, "m1")
-	dca := s.ships.launch("m1", "dca", 6)
-	v := s.sail(partitionbump.Task{}, s.pipelineRun("web-1", "bump"), "bump", `{"target":"web","members":["m1"],"order":["dca"],
-		"change":{"images":{"app":"shop/web:v2"}},"guards":[{"name":"calm","when":"During","interval":"1s","expr":"pods.all(p, p.restarts == 0)"}]}`)
-	v.until("UpdatingPods")
-	for dca.updated() < 2 {
-		v.ships.turn()
-	}
-	dca.Pods[0].Restarts = 1
-	dca.bump()
-	cr := v.until("GuardFailed")
-	for cr.Status.CompletionTime == nil {
-		v.ships.turn()
-		v.pass()
-		cr = v.run()
-	}
-	at := dca.updated()
-	for range 20 {
-		v.ships.turn()
-	}
-	if dca.updated() != at || at >= 6 {
-		t.Errorf("%d pods updated when the guard failed, %d later", at, dca.updated())
-	}
-}
-
-func TestTheTargetsLimitHoldsAtEveryMoment(t *testing.T) {
-	s := newSea(t, "m1")
-	s.store(&v1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Name: "strict", Namespace: "shop"}, Spec: v1alpha1.TargetSpec{
-		Workload:       v1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: "InPlaceSet", Selector: map[string]string{"app": "web"}},
-		MaxUnavailable: percent("25%"),
-	}})
-	dca := s.ships.launch("m1", "dca", 8)
-	v := s.sail(partitionbump.Task{}, s.pipelineRun("web-1", "bump"), "bump",
-		`{"target":"strict","members":["m1"],"order":["dca"],"change":{"images":{"app":"shop/web:v2"}}}`)
-	for range 80 {
-		v.pass()
-		v.ships.turn()
-		out := int32(0)
-		for _, p := range dca.Pods {
-			if !p.Available {
-				out++
-			}
-		}
-		hold, err := plan.Partition(dca.Partition, 8)
-		if err != nil {
-			t.Fatal(err)
-		}
-		started := int32(dca.updated())
-		if dca.Observed && dca.UpdateRevision != "rev-v1" {
-			if loose := out + max(0, (8-hold)-started); loose > 2 {
-				t.Fatalf("%d pods are unavailable or let go at once; the limit is 2", loose)
-			}
-		}
-		if v.run().IsSuccessful() {
-			return
-		}
-		s.clock.Step(time.Second)
-	}
-	t.Fatal("the bump never ended")
-}
-
-func TestAUnitThatIsScaledDownInTheMiddleOfABumpStillGetsAllOfItsPods(t *testing.T) {
-	s := newSea(t, "m1")
-	dca := s.ships.launch("m1", "dca", 8)
-	v := s.sail(partitionbump.Task{}, s.pipelineRun("web-1", "bump"), "bump",
-		`{"target":"web","members":["m1"],"order":["dca"],"by":1,"change":{"images":{"app":"shop/web:v2"}}}`)
-	for range 60 {
-		v.pass()
-		v.ships.turn()
-		s.clock.Step(time.Second)
-		if st := v.status(); st.Step != nil && st.Step.Index == 5 {
-			break
-		}
-	}
-	// The controller takes the newest away: three of those that are updated.
-	dca.Replicas, dca.Pods = 3, append(dca.Pods[:1:1], dca.Pods[6:]...)
-	dca.bump()
-	v.until("Succeeded")
-	if dca.updated() != 3 {
-		t.Errorf("the bump ended with %d of 3 pods updated", dca.updated())
-	}
-}
-
-func TestAUnitThatIsScaledToNoneOrDeletedInTheMiddleDoesNotPass(t *testing.T) {
-	for name, tc := range map[string]struct {
-		happens func(*sea, *ship)
-		reason  string
-	}{
-		"scaled to none": {func(_ *sea, u *ship) { u.Replicas, u.Pods = 0, nil; u.bump() }, "ProgressDeadlineExceeded"},
-		"deleted":        {func(s *sea, _ *ship) { delete(s.ships.units, "m1/dca") }, "ChangedBySomebodyElse"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSea(t, "m1")
-			dca := s.ships.launch("m1", "dca", 4)
-			s.ships.launch("m1", "dcb", 4)
-			v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", strings.Replace(oneCanary, `"pods":1`, `"pods":1,"progressDeadline":"9s"`, 1))
-			v.until("UpdatingPods")
-			tc.happens(s, dca)
-			if cr := v.until(tc.reason); cr.IsSuccessful() {
-				t.Error("passed")
-			}
-		})
 	}
 }
 
@@ -376,58 +157,6 @@ func TestBakingBeginsAnewAfterTimeInWhichAMemberWasNotSeen(t *testing.T) {
 		t.Fatal("the time in which m2 was not seen counted as baked")
 	}
 	v.until("Succeeded")
-}
-
-func TestAStageThatFindsItsPodsUpdatedIsJudgedByItsDuringGuardsAllTheSame(t *testing.T) {
-	s := newSea(t, "m1")
-	s.ships.launch("m1", "dca", 4)
-	pr := s.pipelineRun("web-1", "canary", "again")
-	s.sail(canary.Task{}, pr, "canary", oneCanary).until("Succeeded")
-	v := s.sail(canary.Task{}, pr, "again", `{"target":"web","members":["m1"],"change":{"images":{"app":"shop/web:v2"}},"pods":1,
-		"guards":[{"name":"calm","when":"During","expr":"updated.all(p, p.restarts < 0)"}]}`)
-	if cr := v.until("GuardFailed", "Succeeded"); cr.IsSuccessful() {
-		t.Fatal("passed without having been judged")
-	}
-}
-
-func TestACrashBeforeTheStatusIsWrittenAndThenACancelStillHoldsPodsBack(t *testing.T) {
-	s := newSea(t, "m1")
-	dca := s.ships.launch("m1", "dca", 8)
-	v := s.sail(partitionbump.Task{}, s.pipelineRun("web-1", "bump"), "bump",
-		`{"target":"web","members":["m1"],"order":["dca"],"change":{"images":{"app":"shop/web:v2"}}}`)
-	v.pass()
-	v.pass()
-	lost := true
-	s.tekton.PrependReactor("update", "customruns", func(clienttesting.Action) (bool, runtime.Object, error) {
-		return lost, nil, apierrors.NewConflict(schema.GroupResource{Resource: "customruns"}, "bump", errBoom)
-	})
-	for range 20 {
-		v.pass()
-		if s.log.has("partition 0") {
-			break
-		}
-		s.ships.turn()
-		s.clock.Step(time.Second)
-	}
-	for dca.updated() < 2 {
-		s.ships.turn()
-	}
-	lost = false
-	v.edit(func(cr *v1beta1.CustomRun) { cr.Spec.Status = v1beta1.CustomRunSpecStatusCancelled })
-	for range 10 {
-		v.pass()
-		if v.run().Status.CompletionTime != nil {
-			break
-		}
-		s.clock.Step(time.Second)
-	}
-	at := dca.updated()
-	for range 20 {
-		s.ships.turn()
-	}
-	if dca.updated() != at || v.run().Status.CompletionTime == nil {
-		t.Errorf("%d pods were updated at the end of the run, %d later", at, dca.updated())
-	}
 }
 
 func TestAWriteThatMeetsAConflictIsTriedAgainOnWhatIsThereThen(t *testing.T) {

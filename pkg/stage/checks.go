@@ -59,7 +59,7 @@ func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
 	}
 	errs = append(errs, p.perMember(path)...)
 	if len(gone) == 0 || len(p.world.Units) > 0 {
-		errs = append(errs, p.Check(planUnits(p.world.Units), path)...)
+		errs = append(errs, p.Check(p.planUnits(), path)...)
 	}
 	if len(errs) > 0 {
 		out := Fail(ReasonInvalid, mistakes(unique(errs)).Error())

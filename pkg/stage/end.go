@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"knative.dev/pkg/logging"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/release"
@@ -32,15 +34,16 @@ func (r *Reconciler) end(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (
 	if err := run.recall(ctx); err != nil {
 		return time.Time{}, err
 	}
-	left, err := run.halt(ctx)
+	left, wrote, err := run.halt(ctx)
 	patience := run.Status.Ending.Since.Add(endingPatience)
 	switch {
-	case err == nil:
 	case run.Now.After(patience):
-		left = append(left, err.Error())
-	case errors.Is(err, errNotSeenYet):
-		return run.Now.Add(time.Second), nil
-	default:
+		if err != nil {
+			left = append(left, err.Error())
+		}
+	case errors.Is(err, errNotSeenYet), err == nil && wrote:
+		return run.Now.Add(time.Second), storeStatus(cr, run.Status)
+	case err != nil:
 		return time.Time{}, err
 	}
 	if len(left) > 0 {
@@ -64,15 +67,16 @@ func (r *Reconciler) end(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (
 
 // retry keeps the attempt that failed and starts the next one. False is never set while attempts are left.
 func (r *Reconciler) retry(ctx context.Context, cr *v1beta1.CustomRun, run *Run, o v1alpha1.Outcome) (time.Time, error) {
-	if err := r.recordVerdicts(ctx, run); err != nil {
+	err := r.recordVerdicts(ctx, run)
+	if err != nil {
 		return time.Time{}, err
 	}
 	now := metav1.NewTime(run.Now)
 	run.Status.Ending = nil
-	if err := storeStatus(cr, run.Status); err != nil {
+	old := cr.Status.DeepCopy()
+	if old.ExtraFields.Raw, err = trimmed(run.Status); err != nil {
 		return time.Time{}, err
 	}
-	old := cr.Status.DeepCopy()
 	old.RetriesStatus = nil
 	old.CompletionTime = &now
 	kept := cr.DeepCopy()
@@ -80,7 +84,6 @@ func (r *Reconciler) retry(ctx context.Context, cr *v1beta1.CustomRun, run *Run,
 	setOutcome(kept, run.Now, o)
 	cr.Status.RetriesStatus = append(cr.Status.RetriesStatus, kept.Status)
 	cr.Status.StartTime, cr.Status.CompletionTime, cr.Status.Results = &now, nil, nil
-	r.event(ctx, cr, "Warning", o.Reason, "attempt failed, trying again: "+o.Message)
 	r.forget(ctx, cr.UID)
 	setRunning(cr, run.Now, ReasonStarted, "trying again after: "+cutTo(o.Message, 900))
 	return time.Time{}, storeStatus(cr, &v1alpha1.RunStatus{Attempt: run.Status.Attempt + 1, Release: run.Status.Release})
@@ -100,12 +103,6 @@ func (r *Reconciler) finish(ctx context.Context, cr *v1beta1.CustomRun, run *Run
 		return time.Time{}, err
 	}
 	setOutcome(cr, run.Now, o)
-	kind := "Normal"
-	if !o.Succeeded {
-		kind = "Warning"
-	}
-	r.event(ctx, cr, kind, o.Reason, o.Message)
-	r.metrics.run(r.Task.Kind(), o.Reason)
 	return time.Time{}, nil
 }
 
@@ -113,8 +110,24 @@ func (r *Reconciler) recordVerdicts(ctx context.Context, run *Run) error {
 	if run.Release == nil || len(run.Status.Guards) == 0 {
 		return nil
 	}
-	verdicts := verdictsOf(run.Task, run.Status.Guards, run.Now)
-	return run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.AddVerdicts(st, run.Task, verdicts) })
+	verdicts := verdictsOf(run.Task, run.Status.Guards)
+	err := run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.AddVerdicts(st, run.Task, verdicts) })
+	if apierrors.IsInvalid(err) || apierrors.IsNotFound(err) {
+		// A record that cannot take them, or is gone, does not keep a run from ending: its status has them too.
+		logging.FromContext(ctx).Errorw("the verdicts are not in the record", "error", err)
+		return nil
+	}
+	return err
+}
+
+// trimmed is what is kept of an attempt that failed: what people look for, and not what a restart needed. All attempts together live in one object.
+func trimmed(st *v1alpha1.RunStatus) ([]byte, error) {
+	kept := v1alpha1.RunStatus{Attempt: st.Attempt, Release: st.Release, Step: st.Step, Question: st.Question}
+	for _, g := range st.Guards {
+		g.Expr, g.Value, g.Message = "", cutTo(g.Value, 256), cutTo(g.Message, 256)
+		kept.Guards = append(kept.Guards, g)
+	}
+	return encode(&kept)
 }
 
 func (r *Reconciler) revisionResult(run *Run) string {

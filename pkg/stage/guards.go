@@ -147,8 +147,8 @@ func Stops(s guard.Summary) bool {
 	return len(s.Failed) > 0 || (len(s.Holding) > 0 && s.Worst != v1alpha1.VerdictPending)
 }
 
-// verdicts of a run, as its release keeps them.
-func verdictsOf(task string, guards []v1alpha1.GuardStatus, now time.Time) []v1alpha1.RecordedVerdict {
+// verdictsOf are the judgements of a run as its release keeps them.
+func verdictsOf(task string, guards []v1alpha1.GuardStatus) []v1alpha1.RecordedVerdict {
 	var out []v1alpha1.RecordedVerdict
 	for _, g := range guards {
 		t := g.LastSample
@@ -156,7 +156,7 @@ func verdictsOf(task string, guards []v1alpha1.GuardStatus, now time.Time) []v1a
 			continue
 		}
 		out = append(out, v1alpha1.RecordedVerdict{
-			Run: task, Guard: g.Name, Member: g.Member, Verdict: g.Verdict, Value: cutTo(g.Value, 512), Time: *t,
+			Run: cutTo(task, 253), Guard: cutTo(g.Name, 253), Member: g.Member, Verdict: g.Verdict, Value: cutTo(g.Value, 512), Time: *t,
 		})
 	}
 	return out

@@ -4,72 +4,103 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/ptr"
 
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
-// halt raises partitions so that no further pod starts: the stage stops before its end. It says which units could not be held back.
-func (r *Run) halt(ctx context.Context) (left []string, err error) {
-	if r.Release == nil || r.Admitted == nil || r.Admitted.Target == nil {
-		return nil, nil
+// errNotSeenYet means that the caches are behind; an event wakes the run when they are not.
+var errNotSeenYet = errors.New("its state is not seen yet")
+
+// halt raises partitions so that no further pod starts: the stage stops before its end. Trouble with one unit keeps no other from being held
+// back. left says what cannot be held back, err what is to be tried again. wrote is true where this pass has written something, and what it brought is still to be seen.
+func (r *Run) halt(ctx context.Context) (left []string, wrote bool, err error) {
+	if r.Release == nil || r.Admitted == nil || r.Admitted.Target == nil || !r.moves {
+		return nil, false, nil
 	}
 	w, err := r.Observe(r.Admitted.Members)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
+	var errs []error
 	for _, m := range w.Missing {
-		if m.Reason == ReasonConnecting {
-			return nil, fmt.Errorf("holding member %s back: %w", m.Member, errNotSeenYet)
-		}
-		if m.Unreachable {
+		switch {
+		case m.Reason == ReasonConnecting:
+			errs = append(errs, fmt.Errorf("holding member %s back: %w", m.Member, errNotSeenYet))
+		case m.Unreachable || r.touchedIn(m.Member):
 			left = append(left, m.Message)
 		}
 	}
 	for i := range w.Units {
 		u := &w.Units[i]
-		if !r.frame.Locks.Mine(r.Release, u.Lock) {
-			continue
-		}
-		if r.Touched(u) == nil {
-			// Locked and never moved: nobody else would let go of it, as the record does not know of it.
-			if err := r.letGo(ctx, w, u); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if !u.Observed {
-			return nil, fmt.Errorf("holding %s back: %w", u.Ref(), errNotSeenYet)
-		}
-		keep, move := plan.Halt(u.PlanState())
-		if !move {
-			continue
-		}
-		partition := plan.PartitionFor(keep, u.Replicas)
-		err := r.write(ctx, w, u, workload.Write{What: fmt.Sprintf("holding the unit back at %d updated pods", keep), Partition: &partition})
+		did, err := r.haltUnit(ctx, w, u)
+		wrote = wrote || did
 		var gone *fleet.UnreachableError
 		switch {
+		case err == nil:
 		case errors.As(err, &gone):
 			left = append(left, err.Error())
 		case apierrors.IsConflict(err), errors.Is(err, fleet.ErrBusy):
-			return nil, fmt.Errorf("holding %s back: %w", u.Ref(), errNotSeenYet)
-		case err != nil:
-			return nil, err
+			errs = append(errs, fmt.Errorf("holding %s back: %w", u.Ref(), errNotSeenYet))
+		default:
+			errs = append(errs, err)
 		}
 	}
-	return left, nil
-}
-
-func (r *Run) letGo(ctx context.Context, w *World, u *workload.Unit) error {
-	err := r.write(ctx, w, u, workload.Write{What: "letting go of the lock", Unlock: true})
-	if apierrors.IsConflict(err) || errors.Is(err, fleet.ErrBusy) {
-		return fmt.Errorf("letting go of %s: %w", u.Ref(), errNotSeenYet)
+	if len(errs) == 0 {
+		r.Progress(w, r.Admitted.Members, r.lastWant)
 	}
-	return err
+	return left, wrote, errors.Join(errs...)
 }
 
-// errNotSeenYet means that the caches are behind; an event wakes the run when they are not.
-var errNotSeenYet = errors.New("its state is not seen yet")
+// haltUnit holds one unit back, and says whether it wrote something for it. Where the unit's controller has not seen its spec it is not known which pods are on
+// the new revision: then all that can be said is that no other shall start.
+func (r *Run) haltUnit(ctx context.Context, w *World, u *workload.Unit) (wrote bool, err error) {
+	if !r.frame.Locks.Mine(r.Release, u.Lock) {
+		return false, nil
+	}
+	if r.Touched(u) == nil {
+		// Locked and never moved: nobody else would let go of it, as the record does not know of it.
+		err := r.write(ctx, w, u, workload.Write{What: "letting go of the lock", Unlock: true})
+		return err == nil, err
+	}
+	write := workload.Write{What: "holding the unit back", Partition: ptr.To(plan.Held())}
+	if u.Observed {
+		keep, move := plan.Halt(u.PlanState())
+		if !move {
+			return false, nil
+		}
+		write.What, write.Partition = fmt.Sprintf("holding the unit back at %d updated pods", keep), ptr.To(plan.PartitionFor(keep, u.Replicas))
+	} else if r.held(u) || u.PlanState().Allowed() == 0 {
+		return false, nil
+	}
+	if err := r.write(ctx, w, u, write); err != nil {
+		return false, err
+	}
+	if e := r.Status.Ending; e != nil && !r.held(u) {
+		e.Held = append(e.Held, u.Ref())
+	}
+	return true, nil
+}
+
+// held says whether the ending that is carried out has held a unit back already.
+func (r *Run) held(u *workload.Unit) bool {
+	return r.Status.Ending != nil && slices.Contains(r.Status.Ending.Held, u.Ref())
+}
+
+func (r *Run) touchedIn(member string) bool {
+	return slices.ContainsFunc(r.Release.Status.Touched, func(t v1alpha1.Touched) bool { return t.Member == member })
+}
+
+// lastWant is what the stage wanted of a unit when it was last seen.
+func (r *Run) lastWant(u *workload.Unit) int32 {
+	if p := r.lastSeen(u.Member, u.Name); p != nil {
+		return p.Want
+	}
+	return 0
+}

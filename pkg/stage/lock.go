@@ -3,6 +3,8 @@ package stage
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/release"
@@ -22,8 +24,8 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	locks := p.run.frame.Locks
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
+	units := p.inOrder()
+	for _, u := range units {
 		err := locks.Check(ctx, p.run.Release, u)
 		if held, ok := release.IsHeld(err); ok {
 			return p.locked(ctx, held)
@@ -32,8 +34,7 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 			return nil, err
 		}
 	}
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
+	for _, u := range units {
 		if locks.Mine(p.run.Release, u.Lock) {
 			continue
 		}
@@ -41,6 +42,7 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 			out := Wait(ReasonPreparing, fmt.Sprintf("%s: %s %s is not yet observed by its controller", u.Ref(), u.Kind, u.Workload))
 			return &out, nil
 		}
+		// In order, and no further than the first in trouble: two releases that go for the same workloads meet at the first of them.
 		if err := p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: locks.For(p.run.Release, u, p.run.Stamp())}); err != nil {
 			return nil, err
 		}
@@ -50,6 +52,16 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	return nil, nil
+}
+
+// inOrder are the units by member and name, in whatever order the stage names its members.
+func (p *moving) inOrder() []*workload.Unit {
+	units := make([]*workload.Unit, 0, len(p.world.Units))
+	for i := range p.world.Units {
+		units = append(units, &p.world.Units[i])
+	}
+	slices.SortFunc(units, func(x, y *workload.Unit) int { return strings.Compare(x.Ref(), y.Ref()) })
+	return units
 }
 
 func (p *moving) allLocked() bool {
@@ -62,19 +74,19 @@ func (p *moving) allLocked() bool {
 }
 
 func (p *moving) locked(ctx context.Context, held *release.HeldError) (*Outcome, error) {
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
+	err := p.eachUnit(func(u *workload.Unit) error {
 		if !p.run.frame.Locks.Mine(p.run.Release, u.Lock) || p.run.Touched(u) != nil {
-			continue
+			return nil
 		}
-		if err := p.run.write(ctx, p.world, u, workload.Write{What: "letting go of the lock", Unlock: true}); err != nil {
-			return nil, err
-		}
+		return p.run.write(ctx, p.world, u, workload.Write{What: "letting go of the lock", Unlock: true})
+	})
+	if err != nil {
+		return nil, err
 	}
 	if p.Rollout.OnLocked == v1alpha1.LockFail {
 		out := Fail(ReasonLocked, held.Error())
 		return &out, nil
 	}
-	out := Wait(ReasonLocked, held.Error()+"; waits until it is over").WakeAt(p.run.Now.Add(p.run.frame.LockRecheck))
+	out := Wait(ReasonLocked, held.Error()+"; waits until it is over").WakeAt(p.run.LockRecheck())
 	return &out, nil
 }

@@ -2,9 +2,13 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
@@ -39,9 +43,57 @@ func (p *moving) touch(ctx context.Context) (*Outcome, error) {
 	return nil, p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.Touch(st, entries) })
 }
 
+// holdBack stops what the workload is in the middle of when the release takes it over: a template that came from somebody else goes no further before the Before
+// guards were judged. Nothing is taken back.
+func (p *moving) holdBack(ctx context.Context) (*Outcome, error) {
+	moves := func(u *workload.Unit) (keep int32, move bool) {
+		if t := p.run.Touched(u); t == nil || t.Revision != "" || !u.Observed {
+			return 0, false
+		}
+		return plan.Halt(u.PlanState())
+	}
+	if !slices.ContainsFunc(p.inOrder(), func(u *workload.Unit) bool { _, move := moves(u); return move }) {
+		return nil, nil
+	}
+	if err := p.reread(ctx); err != nil {
+		return nil, err
+	}
+	var wrote []string
+	err := p.eachUnit(func(u *workload.Unit) error {
+		keep, move := moves(u)
+		if !move {
+			return nil
+		}
+		partition := plan.PartitionFor(keep, u.Replicas)
+		wrote = append(wrote, fmt.Sprintf("%s at %d", u.Ref(), keep))
+		return p.run.write(ctx, p.world, u, workload.Write{What: fmt.Sprintf("holding the unit back at %d updated pods", keep), Partition: &partition})
+	})
+	if err != nil || len(wrote) == 0 {
+		return nil, err
+	}
+	out := Wait(ReasonPreparing, "holds back what was not at rest: "+strings.Join(wrote, ", "))
+	return &out, nil
+}
+
+// reread reads the record from the API server: the cache may not know yet that the release brought a revision, and what depends on that it did not is not
+// undone by a conflict.
+func (p *moving) reread(ctx context.Context) error {
+	if err := p.run.recall(ctx); err != nil {
+		return err
+	}
+	if p.run.Release == nil {
+		return fmt.Errorf("the record of release %s is gone: somebody deleted it", p.run.Status.Release)
+	}
+	return nil
+}
+
 // change writes the new template, with every pod held back, where the release has not brought its revision yet.
 func (p *moving) change(ctx context.Context) (*Outcome, error) {
-	wrote := false
+	type writing struct {
+		u        *workload.Unit
+		template *corev1.PodTemplateSpec
+	}
+	var todo []writing
 	for i := range p.world.Units {
 		u := &p.world.Units[i]
 		template, errs := workload.Apply(u.Template, p.Rollout.Change, u.Member, field.NewPath("spec", "change"))
@@ -61,19 +113,31 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 			}
 			continue
 		}
-		if same {
+		if !same {
+			todo = append(todo, writing{u, template})
+		}
+	}
+	if len(todo) == 0 {
+		return nil, nil
+	}
+	// Somebody else may have brought another template since: it is not written over.
+	if err := p.reread(ctx); err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, w := range todo {
+		if t := p.run.Touched(w.u); t == nil || t.Revision != "" {
 			continue
 		}
-		if err := p.run.write(ctx, p.world, u, workload.Write{What: "writing the new template, held back", Template: template, Partition: ptr.To(plan.Held())}); err != nil {
-			return nil, err
+		if err := p.run.write(ctx, p.world, w.u, workload.Write{What: "writing the new template, held back", Template: w.template, Partition: ptr.To(plan.Held())}); err != nil {
+			errs = append(errs, err)
 		}
-		wrote = true
 	}
-	if wrote {
-		out := Wait(ReasonPreparing, "wrote the new template, held back on every pod")
-		return &out, nil
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
-	return nil, nil
+	out := Wait(ReasonPreparing, "wrote the new template, held back on every pod").WakeAt(p.run.Now.Add(time.Second))
+	return &out, nil
 }
 
 // revision records which revision the release brings to each unit, and from then on refuses any other.
@@ -93,15 +157,13 @@ func (p *moving) revision(ctx context.Context) (*Outcome, error) {
 			}
 			fresh = append(fresh, u)
 		case t.Revision != u.UpdateRevision:
-			out := Fail(ReasonChanged, fmt.Sprintf("%s: the template of %s %s was changed by somebody else since: it is revision %s, the release carries %s",
-				u.Ref(), u.Kind, u.Workload, u.UpdateRevision, t.Revision))
-			return &out, nil
+			return changedSince(u, t), nil
 		}
 	}
 	if len(fresh) == 0 {
 		return nil, nil
 	}
-	return nil, p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool {
+	err := p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool {
 		changed := false
 		for _, u := range fresh {
 			changed = release.SetRevision(st, u.Member, u.Kind, u.Workload, u.UpdateRevision) || changed
@@ -109,6 +171,33 @@ func (p *moving) revision(ctx context.Context) (*Outcome, error) {
 		}
 		return changed
 	})
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range fresh {
+		// The record that was read may have been older than the one that was written.
+		if t := p.run.Touched(u); t.Revision != u.UpdateRevision {
+			return changedSince(u, t), nil
+		}
+	}
+	return nil, nil
+}
+
+func changedSince(u *workload.Unit, t *v1alpha1.Touched) *Outcome {
+	out := Fail(ReasonChanged, fmt.Sprintf("%s: the template of %s %s was changed by somebody else since: it is revision %s, the release carries %s",
+		u.Ref(), u.Kind, u.Workload, u.UpdateRevision, t.Revision))
+	return &out
+}
+
+// eachUnit does something to every unit, whatever becomes of the others: trouble in one member stops its own part only.
+func (p *moving) eachUnit(do func(u *workload.Unit) error) error {
+	var errs []error
+	for i := range p.world.Units {
+		if err := do(&p.world.Units[i]); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (p *moving) move(u *workload.Unit, what string) v1alpha1.Move {
@@ -123,31 +212,34 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 	if p.state.Moved == nil {
 		at := p.run.Stamp()
 		p.state.Moved = &at
-		p.state.Best, p.state.BestAt = 0, nil // what was available before the move is no progress of it.
+		p.run.Status.Best = nil // what was available before the move is no progress of it.
 		if p.state.FirstMoved == nil {
 			p.state.FirstMoved = &at
 		}
 	}
 	wrote := []string{}
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
+	err := p.eachUnit(func(u *workload.Unit) error {
 		limit := int32(-1)
 		if m := p.run.Admitted.Target.MaxUnavailable; m != nil {
 			n, err := plan.MaxUnavailable(m, u.Replicas)
 			if err != nil {
-				return nil, err
+				return fmt.Errorf("maxUnavailable of Target %s: %w", p.Rollout.Target, err)
 			}
 			limit = n
 		}
 		next, move := plan.Advance(u.PlanState(), p.want(u), limit)
 		if !move {
-			continue
+			return nil
 		}
 		partition := plan.PartitionFor(next, u.Replicas)
 		if err := p.run.write(ctx, p.world, u, workload.Write{What: fmt.Sprintf("letting %d pods update", next), Partition: &partition}); err != nil {
-			return nil, err
+			return err
 		}
 		wrote = append(wrote, fmt.Sprintf("%s to %d", u.Ref(), next))
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	if len(wrote) > 0 {
 		out := Wait(ReasonUpdatingPods, "lets pods update: "+strings.Join(wrote, ", "))
@@ -197,6 +289,9 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 	if step.SettledSince == nil {
 		at := p.run.Stamp()
 		step.SettledSince = &at
+		if p.state.Settled == nil {
+			p.state.Settled = &at
+		}
 		if err := p.recordStep(ctx); err != nil {
 			return nil, err
 		}

@@ -39,14 +39,16 @@ type moverState struct {
 	Cleared bool `json:"cleared,omitempty"`
 	// Units that the stage began with, by member/unit, and whether each had pods.
 	Units map[string]bool `json:"units,omitempty"`
-	// Step that is worked on, from 0, and when its move was made.
-	Step  int          `json:"step"`
-	Moved *metav1.Time `json:"moved,omitempty"`
+	// Replicas of the units as last seen, by member/unit: what is planned does not hang on which members can be seen.
+	Replicas map[string]int32 `json:"replicas,omitempty"`
+	// Done is how many updated pods of a unit the steps that are behind wanted, by member/unit.
+	Done map[string]int32 `json:"done,omitempty"`
+	// Step that is worked on, from 0, when its move was made, and when its pods were first all available.
+	Step    int          `json:"step"`
+	Moved   *metav1.Time `json:"moved,omitempty"`
+	Settled *metav1.Time `json:"settled,omitempty"`
 	// FirstMoved is when the first step's move was made.
 	FirstMoved *metav1.Time `json:"firstMoved,omitempty"`
-	// Best is the greatest number of available updated pods seen, BestAt when it was reached.
-	Best   int32        `json:"best,omitempty"`
-	BestAt *metav1.Time `json:"bestAt,omitempty"`
 }
 
 // moving is one pass of a mover.
@@ -64,17 +66,13 @@ type moving struct {
 func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 	p := &moving{Mover: m, run: run}
 	if err := run.LoadState(&p.state); err != nil {
-		return Outcome{}, err
+		p.state = moverState{} // damaged: the stage finds in the record and the members how far it was.
 	}
 	var err error
 	if p.world, err = run.Observe(run.Admitted.Members); err != nil {
 		return Outcome{}, err
 	}
-	p.state.Step = max(p.state.Step, 0)
-	p.steps = m.Steps(planUnits(p.world.Units))
-	if last := len(p.steps) - 1; len(p.world.Missing) == 0 && p.state.Step > last {
-		p.state.Step = last // units that were scaled down need fewer steps; the last one wants all that is wanted.
-	}
+	p.plan()
 	run.Progress(p.world, run.Admitted.Members, p.want)
 	defer func() { p.describeStep() }()
 
@@ -83,6 +81,7 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		p.seeAllMembers, // before anything is touched every member must be seen and fit
 		p.lock,          // one release on a workload
 		p.touch,         // the record, before the first move
+		p.holdBack,      // what somebody else began
 		p.clear,         // Before guards
 		p.change,        // the new template, held back on every pod
 		p.revision,      // which revision the release brings, and that it still is the one
@@ -107,14 +106,6 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		}
 	}
 	return Done(p.summary(), m.Results(p.world.Units)), nil
-}
-
-func planUnits(units []workload.Unit) []plan.Unit {
-	out := make([]plan.Unit, 0, len(units))
-	for i := range units {
-		out = append(out, units[i].PlanUnit())
-	}
-	return out
 }
 
 // trouble turns errors that pass by themselves into a wait: a conflict means that the cache is behind, and the event that mends it wakes us.
@@ -142,20 +133,17 @@ func (p *moving) timed(o Outcome) Outcome {
 	switch o.Reason {
 	case ReasonUpdatingPods, ReasonConnecting, ReasonUnreachable, ReasonPreparing, ReasonRefused:
 	default:
-		p.state.BestAt = nil
-		_ = p.run.SaveState(p.state)
+		p.run.Status.Best = nil
 		return o
 	}
 	available := int32(0)
 	for i := range p.world.Units {
 		available += p.world.Units[i].Count().UpdatedAvailable
 	}
-	if p.state.BestAt == nil || available > p.state.Best {
-		at := p.run.Stamp()
-		p.state.Best, p.state.BestAt = available, &at
-		_ = p.run.SaveState(p.state)
+	if best := p.run.Status.Best; best == nil || available > best.Available {
+		p.run.Status.Best = &v1alpha1.Best{Available: available, At: p.run.Stamp()}
 	}
-	limit := p.state.BestAt.Add(p.Rollout.ProgressDeadline.Duration)
+	limit := p.run.Status.Best.At.Add(p.Rollout.ProgressDeadline.Duration)
 	if p.run.Now.Before(limit) {
 		return o.LimitedBy(limit)
 	}
@@ -204,10 +192,11 @@ func (p *moving) anyUpdated() bool {
 	return false
 }
 
+// judging is what guards are judged on. After guards count from when the step's pods were first all available: how long that takes is none of theirs.
 func (p *moving) judging() Judging {
 	j := Judging{World: p.world, Members: p.run.Admitted.Members, Step: p.state.Step + 1, Want: p.want}
-	if p.state.Moved != nil {
-		j.Moved = p.state.Moved.Time
+	if p.state.Settled != nil {
+		j.Moved = p.state.Settled.Time
 	}
 	if p.state.FirstMoved != nil {
 		j.FirstMoved = p.state.FirstMoved.Time
@@ -227,33 +216,11 @@ func (p *moving) after(context.Context) (*Outcome, error) {
 			return out, nil
 		}
 	}
-	if p.state.Step+1 >= len(p.steps) {
+	if !p.next() {
 		return nil, nil
-	}
-	p.state.Step++
-	p.state.Moved, p.state.BestAt, p.state.Best = nil, nil, 0
-	if p.run.Status.Step != nil {
-		p.run.Status.Step.SettledSince = nil
 	}
 	out := Wait(ReasonUpdatingPods, "next: "+p.steps[p.state.Step].What).WakeAt(p.run.Now)
 	return &out, nil
-}
-
-// want is how many pods of a unit the step that is worked on wants updated.
-func (p *moving) want(u *workload.Unit) int32 {
-	if p.state.Step >= len(p.steps) {
-		return 0
-	}
-	// What earlier steps brought about stays wanted.
-	most := int32(0)
-	for _, s := range p.steps[:p.state.Step+1] {
-		for _, w := range s.Wants {
-			if w.Member == u.Member && w.Unit == u.Name {
-				most = max(most, w.Updated)
-			}
-		}
-	}
-	return most
 }
 
 func (p *moving) describeStep() {

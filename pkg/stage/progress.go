@@ -7,7 +7,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
-// Progress notes the members for people. wants may be nil.
+// Progress notes the members for people. want is nil where the stage wants nothing of them.
 func (r *Run) Progress(w *World, members []string, want func(u *workload.Unit) int32) {
 	out := make([]v1alpha1.MemberProgress, 0, len(members))
 	for _, m := range members {

@@ -67,24 +67,40 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, cr *v1beta1.CustomRun) p
 	return r.sleep(earlier(wake, later))
 }
 
-// failedPass shows an error that stands in the way, so that nobody has to look for it in a log, and has the pass tried again with back-off.
-// Nothing else of the pass is kept: it may be half done, and starts over from what is observed then.
+// Trouble that nobody foresaw is tried again after as long as it has lasted, at least troubleFirst and at most troubleMost.
+const (
+	troubleFirst = time.Second
+	troubleMost  = 30 * time.Second
+)
+
+// failedPass shows an error that stands in the way, so that nobody has to look for it in a log, and has the pass tried again. The queue's own back-off would
+// not do: it grows past timeouts, which have to be noticed. Nothing else of the pass is kept: it may be half done, and starts over from what is
+// observed then.
 func (r *Reconciler) failedPass(ctx context.Context, before *v1beta1.CustomRun, err error) error {
-	err = fmt.Errorf("%s %s/%s: %w", r.Task.Kind(), before.Namespace, before.Name, err)
 	if apierrors.IsConflict(err) {
 		return r.sleep(r.Clock.Now().Add(time.Second))
 	}
+	err = fmt.Errorf("%s %s/%s: %w", r.Task.Kind(), before.Namespace, before.Name, err)
+	logging.FromContext(ctx).Errorw("the pass failed and is tried again", "error", err)
 	cr := before.DeepCopy()
 	if cr.Status.StartTime == nil {
 		r.begin(cr)
 	}
-	if st, bad := statusOf(cr); bad == nil {
-		r.wait(ctx, cr, &Run{Status: st, Now: r.Clock.Now(), Started: cr.Status.StartTime.Time, Timeout: cr.GetTimeout()}, Wait(ReasonRetrying, err.Error()))
-		if _, werr := r.writeStatus(ctx, before, cr); werr != nil {
-			return errors.Join(err, werr)
-		}
+	st, bad := statusOf(cr)
+	if bad != nil {
+		return r.sleep(r.Clock.Now().Add(troubleMost))
 	}
-	return err
+	run := &Run{Status: st, Now: r.Clock.Now(), Started: cr.Status.StartTime.Time, Timeout: cr.GetTimeout()}
+	r.wait(ctx, cr, run, Wait(ReasonRetrying, err.Error()))
+	again := run.Now.Add(min(max(run.Now.Sub(run.Status.Waiting.Since.Time), troubleFirst), troubleMost))
+	later, werr := r.writeStatus(ctx, before, cr)
+	if werr != nil {
+		return errors.Join(err, werr)
+	}
+	if deadline := run.Deadline(); run.Now.Before(deadline) {
+		again = earlier(again, deadline)
+	}
+	return r.sleep(earlier(again, later))
 }
 
 // sleep asks for another pass at a time.
@@ -119,7 +135,7 @@ func (r *Reconciler) FinalizeKind(ctx context.Context, cr *v1beta1.CustomRun) pk
 			err = run.recall(ctx)
 		}
 		if err == nil {
-			_, err = run.halt(ctx)
+			_, _, err = run.halt(ctx)
 		}
 		if errors.Is(err, errNotSeenYet) {
 			return controller.NewRequeueAfter(time.Second)
@@ -274,10 +290,11 @@ func (r *Reconciler) resume(run *Run) error {
 	if errs := spec.Validate(field.NewPath("spec")); len(errs) > 0 {
 		return errs.ToAggregate()
 	}
-	if scope := r.Task.Scope(spec); scope != nil && (a.Target == nil || len(a.Members) == 0) {
+	scope := r.Task.Scope(spec)
+	if scope != nil && (a.Target == nil || len(a.Members) == 0) {
 		return errors.New("no target or no member was admitted")
 	}
-	run.Spec = spec
+	run.Spec, run.moves = spec, scope != nil && scope.Moves
 	run.guards, err = r.compiled(guardKey{run.UID, run.Status.Attempt}, a.Guards)
 	return err
 }
@@ -306,9 +323,6 @@ func (r *Reconciler) wait(ctx context.Context, cr *v1beta1.CustomRun, run *Run, 
 		t := metav1.NewTime(limit)
 		w.Until = &t
 		message += " (until " + limit.UTC().Format("15:04:05 MST") + ")"
-	}
-	if old := run.Status.Waiting; old == nil || old.Reason != out.Reason {
-		r.event(ctx, cr, "Normal", out.Reason, w.For)
 	}
 	run.Status.Waiting = w
 	setRunning(cr, run.Now, out.Reason, message)

@@ -46,6 +46,8 @@ type Run struct {
 	guards *guard.Set
 	wake   func()
 	wakeAt time.Time
+	// moves is true where the stage moves its target.
+	moves bool
 }
 
 // Deadline is when the attempt times out; zero where it never does.
@@ -56,7 +58,10 @@ func (r *Run) Deadline() time.Time {
 	return r.Started.Add(r.Timeout)
 }
 
-// LoadState reads the stage's own state; into stays as it is where there is none.
+// LockRecheck is when to look again whether a workload that another release holds is free, should no event say so.
+func (r *Run) LockRecheck() time.Time { return r.Now.Add(r.frame.LockRecheck) }
+
+// LoadState reads the stage's own state; into stays as it is where there is none. After an error into may be half filled: start over with an empty one.
 func (r *Run) LoadState(into any) error {
 	if r.Status.State == nil || len(r.Status.State.Raw) == 0 {
 		return nil

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"knative.dev/pkg/apis"
-	"knative.dev/pkg/controller"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
@@ -34,12 +34,30 @@ func statusOf(cr *v1beta1.CustomRun) (*v1alpha1.RunStatus, error) {
 }
 
 func storeStatus(cr *v1beta1.CustomRun, st *v1alpha1.RunStatus) error {
-	raw, err := json.Marshal(st)
+	raw, err := encode(st)
 	if err != nil {
-		return fmt.Errorf("encoding status.extraFields: %w", err)
+		return err
 	}
 	cr.Status.ExtraFields.Raw = raw
 	return nil
+}
+
+// encode writes a status as the API server writes it back, with sorted keys: else what was read would never equal what is to be written.
+func encode(st *v1alpha1.RunStatus) ([]byte, error) {
+	raw, err := json.Marshal(st)
+	if err != nil {
+		return nil, fmt.Errorf("encoding status.extraFields: %w", err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var doc any
+	if err := dec.Decode(&doc); err != nil {
+		return nil, fmt.Errorf("encoding status.extraFields: %w", err)
+	}
+	if raw, err = json.Marshal(doc); err != nil {
+		return nil, fmt.Errorf("encoding status.extraFields: %w", err)
+	}
+	return raw, nil
 }
 
 // setCondition sets the one condition there is. Its transition time moves with its status only.
@@ -102,6 +120,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, before, after *v1beta1.Cus
 		return time.Time{}, fmt.Errorf("writing the status of CustomRun %s/%s: %w", after.Namespace, after.Name, err)
 	}
 	r.written.put(after.UID, writtenStatus{resourceVersion: out.ResourceVersion, at: r.Clock.Now()})
+	r.announce(ctx, before, after)
 	return time.Time{}, nil
 }
 
@@ -116,7 +135,7 @@ func sameForNow(before, after *v1beta1.CustomRun) bool {
 		return false
 	}
 	for _, st := range []*v1alpha1.RunStatus{a, b} {
-		st.Members = nil
+		st.Members, st.Best = nil, nil
 		if st.Waiting != nil {
 			st.Waiting.For = ""
 		}
@@ -135,10 +154,4 @@ func JSONList(items []string) string {
 		return "[]"
 	}
 	return string(raw)
-}
-
-func (r *Reconciler) event(ctx context.Context, cr *v1beta1.CustomRun, kind, reason, message string) {
-	if rec := controller.GetEventRecorder(ctx); rec != nil {
-		rec.Event(cr, kind, reason, cutTo(message, 1000))
-	}
 }

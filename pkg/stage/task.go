@@ -42,6 +42,8 @@ type Scope struct {
 	MemberSelector *metav1.LabelSelector
 	Guards         []v1alpha1.Guard
 	GuardSets      []string
+	// Moves is true where the stage moves the target: what it moved is held back when it ends before its end.
+	Moves bool
 }
 
 // RolloutScope is the scope of a stage that moves a workload.
@@ -49,7 +51,7 @@ func RolloutScope(r *v1alpha1.Rollout) *Scope {
 	return &Scope{
 		Target: r.Target, Members: r.Members, MemberSelector: r.MemberSelector,
 		MemberPath: func(spec *field.Path, i int) *field.Path { return spec.Child("members").Index(i) },
-		Guards:     r.Guards, GuardSets: r.GuardSets,
+		Guards:     r.Guards, GuardSets: r.GuardSets, Moves: true,
 	}
 }
 

@@ -102,6 +102,7 @@ func newSea(t *testing.T, members ...string) *sea {
 	f := fleet.New(opts)
 	t.Cleanup(f.Stop)
 	s.periplus.PrependReactor("update", "releases", s.journalRelease)
+	s.tekton.PrependReactor("update", "customruns", reencode)
 	var err error
 	s.frame, err = stage.NewFrame(stage.Config{
 		Tekton: s.tekton, Periplus: s.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
@@ -424,6 +425,24 @@ func (s *sea) journalRelease(action clienttesting.Action) (bool, runtime.Object,
 	return false, nil, nil
 }
 
+// reencode stores the status of a run as an API server does, with sorted keys.
+func reencode(action clienttesting.Action) (bool, runtime.Object, error) {
+	if u, ok := action.(clienttesting.UpdateAction); ok {
+		if cr, ok := u.GetObject().(*v1beta1.CustomRun); ok && len(cr.Status.ExtraFields.Raw) > 0 {
+			var doc any
+			if err := json.Unmarshal(cr.Status.ExtraFields.Raw, &doc); err != nil {
+				return true, nil, err
+			}
+			raw, err := json.Marshal(doc)
+			if err != nil {
+				return true, nil, err
+			}
+			cr.Status.ExtraFields.Raw = raw
+		}
+	}
+	return false, nil, nil
+}
+
 // countVersions gives every update of a CustomRun a higher version, as an API server does.
 func countVersions() clienttesting.ReactionFunc {
 	n := 100
@@ -436,4 +455,15 @@ func countVersions() clienttesting.ReactionFunc {
 		}
 		return false, nil, nil
 	}
+}
+
+// refuse has the API server find updates of releases invalid.
+func (s *sea) refuse(resource string, when func(*v1alpha1.Release) bool) {
+	s.periplus.PrependReactor("update", resource, func(action clienttesting.Action) (bool, runtime.Object, error) {
+		rel, ok := action.(clienttesting.UpdateAction).GetObject().(*v1alpha1.Release)
+		if !ok || !when(rel) {
+			return false, nil, nil
+		}
+		return true, nil, apierrors.NewInvalid(schema.GroupKind{Kind: "Release"}, rel.Name, nil)
+	})
 }

@@ -71,7 +71,7 @@ func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 	}
 	g := &gate{run: run, spec: spec}
 	if err := run.LoadState(&g.state); err != nil {
-		return stage.Outcome{}, err
+		g.state = state{} // damaged: the gate begins anew.
 	}
 	if err := run.SeeRelease(ctx); err != nil {
 		return stage.Outcome{}, err
@@ -175,7 +175,7 @@ func (g *gate) next(ctx context.Context) (*stage.Outcome, error) {
 			return nil, err
 		}
 		if held != nil {
-			out := stage.Wait(stage.ReasonLocked, held.Error()+"; waits until it is over").WakeAt(g.run.Now.Add(15 * time.Second))
+			out := stage.Wait(stage.ReasonLocked, held.Error()+"; waits until it is over").WakeAt(g.run.LockRecheck())
 			return &out, nil
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	tektonclient "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
@@ -44,6 +45,8 @@ type closer struct {
 	locks        *record.Locks
 	clock        clock.PassiveClock
 	enqueue      func(types.NamespacedName)
+	// opened are the UIDs of releases that have members open, by name, to close them once only the name is known.
+	opened sync.Map
 }
 
 // ending is how a root run ended.
@@ -55,13 +58,14 @@ type ending struct {
 func (c *closer) reconcile(ctx context.Context, key types.NamespacedName) error {
 	rel, err := c.releases.Releases(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
+		c.close(key)
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("reading release %s: %w", key, err)
 	}
 	if rel.Status.Released {
-		c.fleet.Close(rel.UID)
+		c.close(key)
 		return nil
 	}
 	if !record.Over(rel) {
@@ -160,6 +164,9 @@ func (c *closer) conclude(ctx context.Context, rel *v1alpha1.Release, end ending
 // letGo puts every touched workload to rest and takes the lock off, in one write each. A member that does not answer keeps no other waiting.
 func (c *closer) letGo(ctx context.Context, rel *v1alpha1.Release) error {
 	key := types.NamespacedName{Namespace: rel.Namespace, Name: rel.Name}
+	if old, had := c.opened.Swap(key, rel.UID); had && old != rel.UID {
+		c.fleet.Close(old.(types.UID))
+	}
 	var later, failures []error
 	for i := range rel.Status.Touched {
 		err := c.rest(ctx, rel, &rel.Status.Touched[i], func() { c.enqueue(key) })
@@ -185,8 +192,15 @@ func (c *closer) letGo(ctx context.Context, rel *v1alpha1.Release) error {
 	}); err != nil {
 		return retrySoon(err)
 	}
-	c.fleet.Close(rel.UID)
+	c.close(key)
 	return nil
+}
+
+// close closes the members that a release has open.
+func (c *closer) close(key types.NamespacedName) {
+	if uid, ok := c.opened.LoadAndDelete(key); ok {
+		c.fleet.Close(uid.(types.UID))
+	}
 }
 
 // rest puts one workload's partition back to rest, all pods held, where the release's lock is still on it.

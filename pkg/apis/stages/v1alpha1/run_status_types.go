@@ -17,6 +17,8 @@ type RunStatus struct {
 	Waiting *Waiting `json:"waiting,omitempty"`
 	// Step the stage is at.
 	Step *StepStatus `json:"step,omitempty"`
+	// Best is the most that the step came to, for the progress deadline.
+	Best *Best `json:"best,omitempty"`
 	// Members as last seen.
 	Members []MemberProgress `json:"members,omitempty"`
 	// Guards as last judged.
@@ -36,6 +38,8 @@ type Ending struct {
 	Outcome `json:",inline"`
 	// Since when; after a minute the run ends though something could not be held back.
 	Since metav1.Time `json:"since"`
+	// Held are the units, as member/unit, that the ending has written a partition to.
+	Held []string `json:"held,omitempty"`
 }
 
 // Outcome of a run that ended.
@@ -85,6 +89,13 @@ type StepStatus struct {
 	What string `json:"what,omitempty"`
 	// SettledSince is when the step's pods were all available, without a break.
 	SettledSince *metav1.Time `json:"settledSince,omitempty"`
+}
+
+// Best is the most that a step came to.
+type Best struct {
+	// Available is the greatest number of available updated pods seen, and At when it was reached.
+	Available int32       `json:"available"`
+	At        metav1.Time `json:"at"`
 }
 
 // MemberProgress is a member as last seen.
