@@ -79,7 +79,7 @@ func (h *hub) make(ctx context.Context) {
 		h.frame, err = stage.NewFrame(stage.Config{
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
-			Fleet: h.fleet, Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
+			Fleet: stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
 			Records: &release.Records{Client: client},
 			Locks:   &release.Locks{Hub: string(system.UID), Client: client},
 		})

@@ -60,7 +60,7 @@ func mistakes(list field.ErrorList) *multierror.Error {
 type admitter struct {
 	task   Task
 	client versioned.Interface
-	fleet  *fleet.Fleet
+	fleet  Fleet
 }
 
 // admit expands, decodes, defaults and validates the spec, resolves what it names, and compiles its guards. All mistakes that can be seen at

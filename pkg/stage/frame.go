@@ -14,7 +14,6 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/stages"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	stageslisters "github.com/periplus-dev/periplus/pkg/client/listers/stages/v1alpha1"
-	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/guard"
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/workload"
@@ -36,7 +35,7 @@ type Config struct {
 	PipelineRuns pipelinev1listers.PipelineRunLister
 	Approvals    stageslisters.ApprovalLister
 	Releases     stageslisters.ReleaseLister
-	Fleet        *fleet.Fleet
+	Fleet        Fleet
 	Kinds        workload.Kinds
 	Records      *release.Records
 	Locks        *release.Locks

@@ -20,7 +20,7 @@ type World struct {
 	Missing []Missing
 	kind    workload.Kind
 	// sessions by member.
-	sessions map[string]*fleet.Session
+	sessions map[string]workload.Session
 }
 
 // Missing is a member that cannot be seen.
@@ -62,7 +62,7 @@ func (w *World) Only(members []string) *World {
 
 // Observe looks at the target in the members, out of watch caches. A member that cannot be seen is reported, and hides no other.
 func (r *Run) Observe(members []string) (*World, error) {
-	w := &World{sessions: map[string]*fleet.Session{}}
+	w := &World{sessions: map[string]workload.Session{}}
 	kind, err := r.frame.Kinds.For(r.Admitted.Target.Workload)
 	if err != nil {
 		return nil, invalid(err)

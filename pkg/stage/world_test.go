@@ -107,7 +107,7 @@ func newSea(t *testing.T, members ...string) *sea {
 	s.frame, err = stage.NewFrame(stage.Config{
 		Tekton: s.tekton, Periplus: s.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
-		Fleet: f, Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
+		Fleet: stage.OverFleet(f), Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
 		Records: &release.Records{Client: s.periplus}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
 	})
 	if err != nil {
@@ -280,7 +280,7 @@ func (s *ships) launch(member, unit string, replicas int32) *ship {
 	return u
 }
 
-func (s *ships) Observe(_ *fleet.Session, member, _ string, _ v1alpha1.WorkloadRef) ([]workload.Unit, bool, error) {
+func (s *ships) Observe(_ workload.Session, member, _ string, _ v1alpha1.WorkloadRef) ([]workload.Unit, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone[member] {
@@ -301,11 +301,11 @@ func (s *ships) Observe(_ *fleet.Session, member, _ string, _ v1alpha1.WorkloadR
 	return out, true, nil
 }
 
-func (s *ships) Get(context.Context, *fleet.Session, string, string, string) (*workload.Unit, error) {
+func (s *ships) Get(context.Context, workload.Session, string, string, string) (*workload.Unit, error) {
 	return nil, errors.New("not needed here")
 }
 
-func (s *ships) Write(_ context.Context, _ *fleet.Session, u *workload.Unit, w workload.Write) error {
+func (s *ships) Write(_ context.Context, _ workload.Session, u *workload.Unit, w workload.Write) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {

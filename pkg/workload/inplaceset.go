@@ -32,7 +32,7 @@ type inPlaceSets struct {
 }
 
 // Observe implements Kind.
-func (a *inPlaceSets) Observe(s *fleet.Session, member, namespace string, ref v1alpha1.WorkloadRef) ([]Unit, bool, error) {
+func (a *inPlaceSets) Observe(s Session, member, namespace string, ref v1alpha1.WorkloadRef) ([]Unit, bool, error) {
 	setsKey, podsKey := "inplacesets/"+namespace, "inplaceset-pods/"+namespace
 	sets, setsSynced := s.Informer(setsKey, func(c fleet.Clients) cache.SharedIndexInformer {
 		return periplusinformers.NewInPlaceSetInformer(c.Periplus, namespace, 0, cache.Indexers{})
@@ -141,7 +141,7 @@ func (a *inPlaceSets) addPods(u *Unit, set *appsv1alpha1.InPlaceSet, pods cache.
 }
 
 // Get implements Kind.
-func (a *inPlaceSets) Get(ctx context.Context, s *fleet.Session, member, namespace, name string) (*Unit, error) {
+func (a *inPlaceSets) Get(ctx context.Context, s Session, member, namespace, name string) (*Unit, error) {
 	var set *appsv1alpha1.InPlaceSet
 	err := s.Do(ctx, "reading InPlaceSet "+name, func(ctx context.Context, c fleet.Clients) (err error) {
 		set, err = c.Periplus.AppsV1alpha1().InPlaceSets(namespace).Get(ctx, name, metav1.GetOptions{})
@@ -158,7 +158,7 @@ func (a *inPlaceSets) Get(ctx context.Context, s *fleet.Session, member, namespa
 }
 
 // Write implements Kind.
-func (a *inPlaceSets) Write(ctx context.Context, s *fleet.Session, u *Unit, w Write) error {
+func (a *inPlaceSets) Write(ctx context.Context, s Session, u *Unit, w Write) error {
 	type op struct {
 		Op    string `json:"op"`
 		Path  string `json:"path"`

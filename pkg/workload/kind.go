@@ -13,7 +13,6 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
-	"github.com/periplus-dev/periplus/pkg/fleet"
 )
 
 // ErrNotFound means that no workload answers to a target's name or selector.
@@ -23,11 +22,11 @@ var ErrNotFound = errors.New("workload not found")
 type Kind interface {
 	// Observe returns the units that ref means in a namespace of a member, sorted by unit, out of watch caches. synced is false while the
 	// caches fill or cannot be trusted; err then says why, where that is known. ErrNotFound where there is none.
-	Observe(s *fleet.Session, member, namespace string, ref v1alpha1.WorkloadRef) (units []Unit, synced bool, err error)
+	Observe(s Session, member, namespace string, ref v1alpha1.WorkloadRef) (units []Unit, synced bool, err error)
 	// Write makes one write to the unit's workload. It conflicts when the workload is not as it was observed.
-	Write(ctx context.Context, s *fleet.Session, u *Unit, w Write) error
+	Write(ctx context.Context, s Session, u *Unit, w Write) error
 	// Get reads one workload's lock and identity from the member's API server itself, for when no watch runs. ErrNotFound where it is gone.
-	Get(ctx context.Context, s *fleet.Session, member, namespace, name string) (*Unit, error)
+	Get(ctx context.Context, s Session, member, namespace, name string) (*Unit, error)
 }
 
 // Write is what one write changes; fields left nil stay.

@@ -39,7 +39,7 @@ type closer struct {
 	pipelineRuns pipelinev1listers.PipelineRunLister
 	customRuns   pipelinev1beta1listers.CustomRunLister
 	tekton       tektonclient.Interface
-	fleet        *fleet.Fleet
+	fleet        stage.Fleet
 	kinds        workload.Kinds
 	records      *record.Records
 	locks        *record.Locks
