@@ -10,10 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
-	"knative.dev/pkg/configmap"
-	"knative.dev/pkg/controller"
 	"knative.dev/pkg/injection"
 	"knative.dev/pkg/logging"
+	"knative.dev/pkg/system"
 
 	"github.com/periplus-dev/periplus/pkg/boot"
 	periplusclient "github.com/periplus-dev/periplus/pkg/client/injection/client"
@@ -35,9 +34,7 @@ import (
 func main() {
 	hub := &hub{}
 	ctors := []injection.ControllerConstructor{
-		func(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
-			return memberreconciler.NewControllerFor(hub.fleetOf(ctx))(ctx, cmw)
-		},
+		memberreconciler.NewController(hub.fleetOf),
 		releasereconciler.NewController(hub.frameOf),
 	}
 	for _, task := range []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}} {
@@ -67,21 +64,18 @@ func (h *hub) make(ctx context.Context) {
 	h.once.Do(func() {
 		logger := logging.FromContext(ctx)
 		kube, client := kubeclient.Get(ctx), periplusclient.Get(ctx)
-		system, err := kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
+		itself, err := kube.CoreV1().Namespaces().Get(ctx, metav1.NamespaceSystem, metav1.GetOptions{})
 		if err != nil {
 			logger.Fatalw("Cannot tell this hub from others: reading namespace kube-system", "error", err)
 		}
-		h.fleet = fleet.New(fleet.Options{Members: memberinformer.Get(ctx).Lister(), Hub: kube})
-		go func() {
-			<-ctx.Done()
-			h.fleet.Stop()
-		}()
+		h.fleet = fleet.New(fleet.Options{Members: memberinformer.Get(ctx).Lister(), Hub: kube, SecretNamespace: system.Namespace()})
+		boot.AtEnd(ctx, h.fleet.Stop)
 		h.frame, err = stage.NewFrame(stage.Config{
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
 			Fleet: stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
 			Records: &release.Records{Client: client},
-			Locks:   &release.Locks{Hub: string(system.UID), Client: client},
+			Locks:   &release.Locks{Hub: string(itself.UID), Client: client},
 		})
 		if err != nil {
 			logger.Fatalw("Cannot make the frame of the stages", "error", err)

@@ -80,6 +80,8 @@ func run(ctx context.Context, name string, opts options, ctors []injection.Contr
 	}
 	ctx = observability.WithConfig(ctx, observe)
 
+	ctx, ends := withEnds(ctx)
+	defer ends.run()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ctx, startInformers := injection.EnableInjectionOrDie(ctx, cfg)
@@ -119,16 +121,20 @@ func run(ctx context.Context, name string, opts options, ctors []injection.Contr
 		group.Go(func() error { return probes.serve(ctx) })
 	}
 	startInformers()
-	group.Go(func() error {
-		if err := controller.StartAll(ctx, controllers...); err != nil {
-			return fmt.Errorf("running controllers: %w", err)
-		}
-		return nil
-	})
+	group.Go(func() error { return drive(ctx, ends, controllers) })
 	probes.ready()
 	logger.Infow("Started", "controllers", len(controllers), "leader election", !opts.disableHA)
 	if err := group.Wait(); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return err
+	}
+	return nil
+}
+
+// drive runs controllers until ctx ends and the keys they work on by then are done, and then what was to be done at the end.
+func drive(ctx context.Context, ends *ends, controllers []*controller.Impl) error {
+	defer ends.run()
+	if err := controller.StartAll(ctx, controllers...); err != nil {
+		return fmt.Errorf("running controllers: %w", err)
 	}
 	return nil
 }

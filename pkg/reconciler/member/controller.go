@@ -14,18 +14,13 @@ import (
 	client "github.com/periplus-dev/periplus/pkg/client/injection/client"
 	memberinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/member"
 	"github.com/periplus-dev/periplus/pkg/fleet"
-	fleetinjection "github.com/periplus-dev/periplus/pkg/fleet/injection"
 	"github.com/periplus-dev/periplus/pkg/loop"
 )
 
-// NewController returns the controller of Members over the process's injected Fleet.
-func NewController(ctx context.Context, cmw configmap.Watcher) *controller.Impl {
-	return NewControllerFor(fleetinjection.Get(ctx))(ctx, cmw)
-}
-
-// NewControllerFor returns the constructor of the controller over a given Fleet.
-func NewControllerFor(f *fleet.Fleet) injection.ControllerConstructor {
+// NewController returns the constructor of the controller of Members over the process's Fleet.
+func NewController(fleetOf func(context.Context) *fleet.Fleet) injection.ControllerConstructor {
 	return func(ctx context.Context, _ configmap.Watcher) *controller.Impl {
+		f := fleetOf(ctx)
 		informer := memberinformer.Get(ctx)
 		r := &reconciler{
 			fleet:   f,

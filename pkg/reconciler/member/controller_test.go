@@ -1,6 +1,7 @@
 package member
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -17,7 +18,6 @@ import (
 	_ "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/member/fake"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/fleet/fleettest"
-	fleetinjection "github.com/periplus-dev/periplus/pkg/fleet/injection"
 )
 
 func TestAMemberIsAddedGoesAwayAndComesBack(t *testing.T) {
@@ -26,7 +26,7 @@ func TestAMemberIsAddedGoesAwayAndComesBack(t *testing.T) {
 	opts.Members = memberinformer.Get(ctx).Lister()
 	opts.HeartbeatAtRest = 50 * time.Millisecond
 	f := fleet.New(opts)
-	impl := NewController(fleetinjection.WithFleet(ctx, f), nil)
+	impl := NewController(func(context.Context) *fleet.Fleet { return f })(ctx, nil)
 	stopInformers, err := rtesting.RunAndSyncInformers(ctx, informers...)
 	if err != nil {
 		t.Fatal(err)
