@@ -10,6 +10,8 @@ import (
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
+
+	"github.com/periplus-dev/periplus/pkg/spelling"
 )
 
 // names is a set of variables.
@@ -99,40 +101,14 @@ func fieldNames() []string {
 
 // meant names the known word that is nearest to one that is not, where one is near, else all of them if listed.
 func meant(word string, known []string, listed bool) string {
-	best, least := "", 1+len(word)/3
-	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= least && (best == "" || d < least) {
-			best, least = k, d
-		}
-	}
-	if best == "" && listed {
+	best := spelling.Nearest(word, known)
+	switch {
+	case best != "":
+		return fmt.Sprintf("; did you mean %q?", best)
+	case listed:
 		return "; known are " + list(known)
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
-}
-
-// distance is the number of letters to insert, drop or replace to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := diagonal
-			if a[i] != b[j] {
-				replaced++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
+	return ""
 }
 
 func list(words []string) string {

@@ -87,24 +87,19 @@ func (r *Running) Kill(ctx context.Context, cluster, partName string, sig syscal
 
 // Stop ends a part: SIGTERM, and SIGKILL after its grace.
 func (r *Running) Stop(ctx context.Context, cluster, partName string) error {
-	unlock, err := lock(ctx, r.lock())
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s, err := r.State()
-	if err != nil {
-		return err
-	}
-	p, err := findPart(r.Layout, s, cluster, partName)
-	if err != nil {
-		return err
-	}
-	return stopPart(ctx, r.Layout, p)
+	return r.withPart(ctx, cluster, partName, func(_ *State, p part) error { return stopPart(ctx, r.Layout, p) })
 }
 
 // Start starts a part that does not run and waits until it is ready. It builds nothing and applies nothing.
 func (r *Running) Start(ctx context.Context, cluster, partName string) error {
+	return r.withPart(ctx, cluster, partName, func(s *State, p part) error {
+		_, err := ensurePart(ctx, r.Layout, s, p)
+		return err
+	})
+}
+
+// withPart does something to a part while no other command changes the fleet.
+func (r *Running) withPart(ctx context.Context, cluster, partName string, do func(*State, part) error) error {
 	unlock, err := lock(ctx, r.lock())
 	if err != nil {
 		return err
@@ -118,8 +113,7 @@ func (r *Running) Start(ctx context.Context, cluster, partName string) error {
 	if err != nil {
 		return err
 	}
-	_, err = ensurePart(ctx, r.Layout, s, p)
-	return err
+	return do(s, p)
 }
 
 // Restart stops a part and starts it again.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
+	"github.com/periplus-dev/periplus/pkg/spelling"
 )
 
 // NotFoundError says that there is no run of a name, and which there are.
@@ -79,7 +80,7 @@ func similar(name string, names []string) []string {
 	}
 	var found []near
 	for _, n := range names {
-		d := distance(name, n)
+		d := spelling.Distance(name, n)
 		if strings.Contains(n, name) || strings.Contains(name, n) {
 			d = min(d, 1)
 		}
@@ -93,25 +94,4 @@ func similar(name string, names []string) []string {
 		out = append(out, f.name)
 	}
 	return out
-}
-
-// distance is how many letters must be put in, taken out or changed to make one text of the other.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
