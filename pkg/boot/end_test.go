@@ -46,7 +46,11 @@ func TestWhatReconcilersWorkWithEndsAfterThem(t *testing.T) {
 	go func() { done <- drive(ctx, ends, []*controller.Impl{impl}) }()
 	<-r.began
 	sigterm()
-	<-ctx.Done()
+	for until := time.Now().Add(patience); !impl.WorkQueue().ShuttingDown(); time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("the controller does not drain")
+		}
+	}
 	close(r.goOn)
 	select {
 	case err := <-done:
