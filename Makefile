@@ -39,7 +39,7 @@ e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RU
 
 conformance: up ## check that the nodes of the local fleet behave as the kubelet does where we depend on it
 	PERIPLUS_CONFORMANCE_KUBECONFIG=$${PERIPLUS_CONFORMANCE_KUBECONFIG:-$(CURDIR)/.periplus/fleet/kubeconfig/m1.yaml} \
-		go test -tags conformance -count=1 ./test/conformance
+		PERIPLUS_CONFORMANCE_NODES=$${PERIPLUS_CONFORMANCE_NODES:-simulated} go test -tags conformance -count=1 ./test/conformance
 
 lint: ## gofmt, go vet, golangci-lint, stale generated code
 	bash test/lint.sh

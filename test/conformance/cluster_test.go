@@ -46,6 +46,23 @@ func image(name string) string {
 	return images[name]
 }
 
+// The kinds of nodes there are.
+const (
+	simulatedNodes = "simulated"
+	realNodes      = "real"
+)
+
+// nodesAre is the kind that the cluster's nodes were declared to be. Without a declaration nothing runs: what is left out on real nodes is never
+// left out unasked.
+func nodesAre(t *testing.T) string {
+	t.Helper()
+	kind := os.Getenv("PERIPLUS_CONFORMANCE_NODES")
+	if kind != simulatedNodes && kind != realNodes {
+		t.Fatalf("PERIPLUS_CONFORMANCE_NODES is %q: say what the cluster's nodes are, %s or %s", kind, simulatedNodes, realNodes)
+	}
+	return kind
+}
+
 // cluster is the cluster under test and a namespace of our own in it.
 type cluster struct {
 	client    kubernetes.Interface
