@@ -55,7 +55,7 @@ type Guard struct {
 	// +optional
 	InitialDelay *metav1.Duration `json:"initialDelay,omitempty"`
 
-	// Deadline is how long an After guard may take to pass; 10m where empty. Before and During have none.
+	// Deadline is how long an After guard may take to pass, from when the step's pods settled; 10m where empty. Before and During have none.
 	// +optional
 	Deadline *metav1.Duration `json:"deadline,omitempty"`
 
