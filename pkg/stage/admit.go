@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -24,37 +25,9 @@ import (
 	"github.com/periplus-dev/periplus/pkg/guard"
 )
 
-// maxSpec is the greatest size of a stage's spec in bytes: what is admitted is kept in the run's status, next to everything else there.
+// maxSpec is the greatest size in bytes of a stage's spec, as it was written and as it is admitted with its params and guards: that is kept in the
+// run's status, next to everything else there.
 const maxSpec = 64 << 10
-
-// invalidError is what is wrong with a stage: trying again does not mend it.
-type invalidError struct{ err error }
-
-func (e *invalidError) Error() string { return e.err.Error() }
-func (e *invalidError) Unwrap() error { return e.err }
-
-func invalid(err error) error { return &invalidError{err} }
-
-// oneLine renders several mistakes in one line, as a condition's message needs it.
-func oneLine(errs []error) string {
-	parts := make([]string, 0, len(errs))
-	for _, e := range errs {
-		parts = append(parts, e.Error())
-	}
-	if len(parts) == 1 {
-		return parts[0]
-	}
-	return fmt.Sprintf("%d mistakes: %s", len(parts), strings.Join(parts, "; "))
-}
-
-func mistakes(list field.ErrorList) *multierror.Error {
-	m := &multierror.Error{ErrorFormat: oneLine}
-	for _, e := range list {
-		m = multierror.Append(m, e)
-	}
-	m.ErrorFormat = oneLine
-	return m
-}
 
 // admitter turns a CustomRun's spec into what is admitted.
 type admitter struct {
@@ -63,8 +36,8 @@ type admitter struct {
 	fleet  Fleet
 }
 
-// admit expands, decodes, defaults and validates the spec, resolves what it names, and compiles its guards. All mistakes that can be seen at
-// once are reported at once, as an invalidError; any other error is worth another try.
+// admit expands, decodes, defaults and validates the spec, resolves what it names, and compiles its guards. All mistakes are reported at once, as
+// an invalidError, but for those that are only there because of another one; any other error is worth another try.
 func (a *admitter) admit(ctx context.Context, cr *v1beta1.CustomRun) (*v1alpha1.Admitted, error) {
 	raw, err := a.rawSpec(ctx, cr)
 	if err != nil {
@@ -73,27 +46,22 @@ func (a *admitter) admit(ctx context.Context, cr *v1beta1.CustomRun) (*v1alpha1.
 	if len(raw) > maxSpec {
 		return nil, invalid(fmt.Errorf("spec: is %d bytes long; the limit is %d", len(raw), maxSpec))
 	}
+	p := field.NewPath("spec")
 	vals := valuesOf(cr)
-	expanded, err := vals.expand(raw)
-	if err != nil {
-		return nil, invalid(flatten(err))
-	}
-	spec, err := decodeStrict(a.task, expanded)
+	spec, errs, err := a.read(raw, &vals, p)
 	if err != nil {
 		return nil, invalid(err)
 	}
 	spec.SetDefaults()
-	p := field.NewPath("spec")
-	errs := spec.Validate(p)
+	errs = append(errs, withoutFollowing(spec.Validate(p), errs)...)
 
 	out := &v1alpha1.Admitted{Kind: a.task.Kind(), Params: vals.paramMap()}
-	// Names that can be no names are not asked for.
-	if scope := a.task.Scope(spec); scope != nil && !namesNobody(errs) {
+	if scope := a.task.Scope(spec); scope != nil {
 		more, err := a.resolve(ctx, cr.Namespace, scope, out, p)
 		if err != nil {
 			return nil, err
 		}
-		errs = append(errs, more...)
+		errs = append(errs, withoutFollowing(more, errs)...)
 	}
 	if len(errs) > 0 {
 		return nil, invalid(mistakes(errs))
@@ -101,25 +69,23 @@ func (a *admitter) admit(ctx context.Context, cr *v1beta1.CustomRun) (*v1alpha1.
 	if out.Spec.Raw, err = json.Marshal(spec); err != nil {
 		return nil, fmt.Errorf("encoding the admitted spec: %w", err)
 	}
-	return out, nil
+	return out, fits(out)
 }
 
-// namesNobody says whether a name in the spec cannot be one.
-func namesNobody(errs field.ErrorList) bool {
-	for _, e := range errs {
-		if strings.Contains(e.Detail, "RFC 1123") {
-			return true
+// fits says whether what was admitted can be kept.
+func fits(out *v1alpha1.Admitted) error {
+	size := func(v any) int {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return maxSpec + 1
 		}
+		return len(raw)
 	}
-	return false
-}
-
-func flatten(err error) error {
-	var m *multierror.Error
-	if errors.As(err, &m) {
-		m.ErrorFormat = oneLine
+	if n := size(out); n > maxSpec {
+		return invalid(fmt.Errorf("spec: is %d bytes long as it is admitted (expanded %d, params %d, guards with those of guard sets %d); the limit is %d",
+			n, len(out.Spec.Raw), size(out.Params), size(out.Guards), maxSpec))
 	}
-	return err
+	return nil
 }
 
 // rawSpec is the embedded spec, or that of the stored stage which the run names in its own namespace.
@@ -167,105 +133,191 @@ func resourceOf(kind string) string {
 func decodeStrict(task Task, raw []byte) (Spec, error) {
 	spec := task.NewSpec()
 	strict, err := kjson.UnmarshalStrict(raw, spec)
-	if err != nil {
+	if err = errors.Join(append(strict, err)...); err != nil {
 		return nil, fmt.Errorf("spec: %w", err)
-	}
-	if len(strict) > 0 {
-		m := &multierror.Error{ErrorFormat: oneLine}
-		for _, e := range strict {
-			m = multierror.Append(m, fmt.Errorf("spec: %w", e))
-		}
-		m.ErrorFormat = oneLine
-		return nil, m
 	}
 	return spec, nil
 }
 
-// resolve reads what the scope names: target, members, guard sets. It asks the API server itself: a cache may not have yet what the
-// user applied together with the run.
-func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, out *v1alpha1.Admitted, p *field.Path) (field.ErrorList, error) {
-	var errs field.ErrorList
-	sets := scope.GuardSets
-	if scope.Target != "" {
-		target, err := a.client.StagesV1alpha1().Targets(namespace).Get(ctx, scope.Target, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			errs = append(errs, field.NotFound(p.Child("target"), scope.Target))
-		case err != nil:
-			return nil, fmt.Errorf("reading Target %s/%s: %w", namespace, scope.Target, err)
-		default:
-			out.Target = &target.Spec
-			sets = append(append([]string{}, target.Spec.GuardSets...), sets...)
-		}
+// read makes a spec of what the user wrote, with all that is wrong with its form. The error is of what is no spec at all.
+func (a *admitter) read(raw []byte, vals *values, p *field.Path) (Spec, field.ErrorList, error) {
+	var doc any
+	strict, err := kjson.UnmarshalStrict(raw, &doc, kjson.DisallowDuplicateFields)
+	if err != nil {
+		return nil, nil, fmt.Errorf("spec: is not JSON: %w", err)
 	}
-	members, more, err := a.members(scope, p)
+	if _, ok := doc.(map[string]any); !ok {
+		return nil, nil, errors.New("spec: must be an object")
+	}
+	x := expander{vals: vals}
+	expanded, err := json.Marshal(x.expand(doc, reflect.TypeOf(a.task.NewSpec()), p))
+	if err != nil {
+		return nil, nil, fmt.Errorf("spec: encoding it with its params: %w", err)
+	}
+	if x.brought > maxSpec {
+		return nil, nil, fmt.Errorf("spec: its params make it more than %d bytes long; the limit is %d", x.brought, maxSpec)
+	}
+	for _, e := range strict {
+		x.errs = append(x.errs, &field.Error{Type: field.ErrorTypeForbidden, Field: "", Detail: e.Error()})
+	}
+	spec, err := decodeStrict(a.task, expanded)
+	return spec, x.errs, err
+}
+
+// resolve reads what the scope names: target, members, guard sets. It asks the API server itself: a cache may not have yet what the
+// user applied together with the run. What can be no name is not asked for; the spec's validation says so.
+func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, out *v1alpha1.Admitted, p *field.Path) (field.ErrorList, error) {
+	target, errs, err := a.target(ctx, namespace, scope, p)
+	if err != nil {
+		return nil, err
+	}
+	out.Target = target
+	members, more, err := a.members(ctx, scope, p)
 	if err != nil {
 		return nil, err
 	}
 	errs = append(errs, more...)
 	out.Members = members
 
-	out.Guards = append(out.Guards, scope.Guards...)
-	seen := map[string]bool{}
-	for _, name := range sets {
-		if seen[name] {
-			continue
-		}
-		seen[name] = true
-		set, err := a.client.StagesV1alpha1().GuardSets(namespace).Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case apierrors.IsNotFound(err):
-			errs = append(errs, field.NotFound(p.Child("guardSets"), name))
-			continue
-		case err != nil:
-			return nil, fmt.Errorf("reading GuardSet %s/%s: %w", namespace, name, err)
-		}
-		for _, g := range set.Spec.Guards {
-			g.SetDefaults()
-			g.Name = name + "/" + g.Name
-			errs = append(errs, g.Validate(p.Child("guardSets").Key(name))...)
-			out.Guards = append(out.Guards, g)
-		}
-	}
-	if _, list := guard.CompileAll(out.Guards, p.Child("guards"), guard.Limits{Params: append([]string{}, slices.Sorted(maps.Keys(out.Params))...)}); len(list) > 0 {
+	limits := guard.Limits{Params: append([]string{}, slices.Sorted(maps.Keys(out.Params))...)}
+	compile := func(guards []v1alpha1.Guard, at *field.Path) {
+		_, list := guard.CompileAll(guards, at, limits)
 		errs = append(errs, list...)
+		out.Guards = append(out.Guards, guards...)
 	}
-	return errs, nil
+	compile(slices.Clone(scope.Guards), p.Child("guards"))
+	seen := map[string]bool{}
+	ask := func(names []string, at *field.Path) error {
+		for i, name := range names {
+			if seen[name] || !nameable(name) {
+				continue
+			}
+			seen[name] = true
+			set, err := a.client.StagesV1alpha1().GuardSets(namespace).Get(ctx, name, metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				errs = append(errs, field.NotFound(at.Index(i), name))
+				continue
+			}
+			if err != nil {
+				return fmt.Errorf("reading GuardSet %s/%s: %w", namespace, name, err)
+			}
+			within := at.Key(name).Child("guards")
+			guards := set.Spec.DeepCopy().Guards
+			for i := range guards {
+				guards[i].SetDefaults()
+			}
+			wrong := v1alpha1.ValidateGuards(guards, within)
+			errs = append(errs, wrong...)
+			for i := range guards {
+				guards[i].Name = name + "/" + guards[i].Name
+			}
+			compile(guards, within)
+		}
+		return nil
+	}
+	if target != nil {
+		if err := ask(target.GuardSets, p.Child("target").Key(scope.Target).Child("guardSets")); err != nil {
+			return nil, err
+		}
+	}
+	return errs, ask(scope.GuardSets, p.Child("guardSets"))
+}
+
+// nameable says whether the API server could know an object by this name.
+func nameable(name string) bool { return len(validation.IsDNS1123Subdomain(name)) == 0 }
+
+// target reads the Target that a stage names.
+func (a *admitter) target(ctx context.Context, namespace string, scope *Scope, p *field.Path) (*v1alpha1.TargetSpec, field.ErrorList, error) {
+	if !nameable(scope.Target) {
+		return nil, nil, nil
+	}
+	target, err := a.client.StagesV1alpha1().Targets(namespace).Get(ctx, scope.Target, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, field.ErrorList{field.NotFound(p.Child("target"), scope.Target)}, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading Target %s/%s: %w", namespace, scope.Target, err)
+	}
+	return &target.Spec, nil, nil
 }
 
 // members are those named, in that order, then those selected, by name.
-func (a *admitter) members(scope *Scope, p *field.Path) ([]string, field.ErrorList, error) {
+func (a *admitter) members(ctx context.Context, scope *Scope, p *field.Path) ([]string, field.ErrorList, error) {
 	var out []string
 	var errs field.ErrorList
 	have := map[string]bool{}
 	for i, name := range scope.Members {
-		at := scope.MemberPath(p, i)
-		if _, err := a.fleet.Info(name); errors.Is(err, fleet.ErrUnknownMember) {
-			errs = append(errs, field.NotFound(at, name))
+		if !nameable(name) {
 			continue
-		} else if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", at, err)
 		}
-		have[name] = true
-		out = append(out, name)
+		known, err := a.member(ctx, name)
+		switch {
+		case err != nil:
+			return nil, nil, fmt.Errorf("%s: %w", scope.MemberPath(p, i), err)
+		case !known:
+			errs = append(errs, field.NotFound(scope.MemberPath(p, i), name))
+		case !have[name]:
+			have[name] = true
+			out = append(out, name)
+		}
 	}
-	if scope.MemberSelector != nil {
-		sel, err := metav1.LabelSelectorAsSelector(scope.MemberSelector)
-		if err != nil {
-			return out, append(errs, field.Invalid(p.Child("memberSelector"), scope.MemberSelector, err.Error())), nil
+	if scope.MemberSelector == nil {
+		return out, errs, nil
+	}
+	sel, err := metav1.LabelSelectorAsSelector(scope.MemberSelector)
+	if err != nil {
+		return out, errs, nil // the spec's validation says so.
+	}
+	selected, err := a.selected(ctx, sel)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range selected {
+		if !have[name] {
+			out = append(out, name)
 		}
-		infos, err := a.fleet.List(sel)
-		if err != nil {
-			return nil, nil, fmt.Errorf("listing members: %w", err)
-		}
-		for _, in := range infos {
-			if !have[in.Name] {
-				out = append(out, in.Name)
-			}
-		}
-		if len(out) == 0 {
-			errs = append(errs, field.Invalid(p.Child("memberSelector"), metav1.FormatLabelSelector(scope.MemberSelector), "selects no member"))
-		}
+	}
+	if len(selected) == 0 && len(scope.Members) == 0 {
+		errs = append(errs, field.Invalid(p.Child("memberSelector"), metav1.FormatLabelSelector(scope.MemberSelector), "selects no member"))
 	}
 	return out, errs, nil
+}
+
+// member says whether there is a Member of this name. One that only the API server knows was made a moment ago: the error has it tried again, as
+// nothing can be done with a member before the fleet knows it.
+func (a *admitter) member(ctx context.Context, name string) (bool, error) {
+	_, err := a.fleet.Info(name)
+	if err == nil || !errors.Is(err, fleet.ErrUnknownMember) {
+		return err == nil, err
+	}
+	_, err = a.client.FleetV1alpha1().Members().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading Member %s: %w", name, err)
+	}
+	return false, fmt.Errorf("member %q was just made, and this controller is yet to hear of it", name)
+}
+
+// selected are the members that a selector matches, by name.
+func (a *admitter) selected(ctx context.Context, sel labels.Selector) ([]string, error) {
+	infos, err := a.fleet.List(sel)
+	if err != nil {
+		return nil, fmt.Errorf("listing members: %w", err)
+	}
+	var out []string
+	for _, in := range infos {
+		out = append(out, in.Name)
+	}
+	all, err := a.client.FleetV1alpha1().Members().List(ctx, metav1.ListOptions{LabelSelector: sel.String()})
+	if err != nil {
+		return nil, fmt.Errorf("listing members: %w", err)
+	}
+	for i := range all.Items {
+		if name := all.Items[i].Name; !slices.Contains(out, name) {
+			return nil, fmt.Errorf("member %q was just made or labelled, and this controller is yet to hear of it", name)
+		}
+	}
+	return out, nil
 }

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"regexp"
@@ -9,8 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hashicorp/go-multierror"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+
+	"github.com/periplus-dev/periplus/pkg/spelling"
 )
 
 // reference is $(…) as Tekton writes it.
@@ -74,53 +74,7 @@ func (v *values) paramMap() map[string]string {
 	return out
 }
 
-// expand replaces every reference in the strings of a JSON document. References with unknown names are reported all together; a list item
-// that is just $(params.x[*]) becomes the array's elements.
-func (v *values) expand(raw []byte) ([]byte, error) {
-	var doc any
-	if err := json.Unmarshal(raw, &doc); err != nil {
-		return nil, fmt.Errorf("spec is not a JSON object: %w", err)
-	}
-	var errs *multierror.Error
-	doc = v.walk(doc, "spec", &errs)
-	if err := errs.ErrorOrNil(); err != nil {
-		return nil, err
-	}
-	out, err := json.Marshal(doc)
-	if err != nil {
-		return nil, fmt.Errorf("encoding the expanded spec: %w", err)
-	}
-	return out, nil
-}
-
-func (v *values) walk(node any, at string, errs **multierror.Error) any {
-	switch n := node.(type) {
-	case string:
-		return v.text(n, at, errs)
-	case []any:
-		out := make([]any, 0, len(n))
-		for i, e := range n {
-			here := fmt.Sprintf("%s[%d]", at, i)
-			if items, ok := v.star(e); ok {
-				for _, it := range items {
-					out = append(out, it)
-				}
-				continue
-			}
-			out = append(out, v.walk(e, here, errs))
-		}
-		return out
-	case map[string]any:
-		out := make(map[string]any, len(n))
-		for _, k := range slices.Sorted(maps.Keys(n)) {
-			out[v.text(k, at, errs)] = v.walk(n[k], at+"."+k, errs)
-		}
-		return out
-	}
-	return node
-}
-
-// star says whether an item is $(params.x[*]) and gives the elements it stands for.
+// star gives the elements that a list's item stands for, where it is $(params.x[*]) and x is an array.
 func (v *values) star(item any) ([]string, bool) {
 	s, ok := item.(string)
 	if !ok {
@@ -138,20 +92,12 @@ func (v *values) star(item any) ([]string, bool) {
 	return items, known
 }
 
-func (v *values) text(s, at string, errs **multierror.Error) string {
-	return reference.ReplaceAllStringFunc(s, func(ref string) string {
-		name := ref[2 : len(ref)-1]
-		if name == "window" || slices.ContainsFunc(reserved, func(p string) bool { return strings.HasPrefix(name, p) }) {
-			return ref
-		}
-		if val, ok := v.scalars[name]; ok {
-			return val
-		}
-		*errs = multierror.Append(*errs, fmt.Errorf("%s: %s: %s", at, ref, v.unknown(name)))
-		return ref
-	})
+// isReserved says whether a name is for guards to expand.
+func isReserved(name string) bool {
+	return name == "window" || slices.ContainsFunc(reserved, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
+// unknown says why a name stands for nothing.
 func (v *values) unknown(name string) string {
 	if base, ok := strings.CutSuffix(name, "[*]"); ok {
 		if _, scalar := v.scalars[base]; scalar {
@@ -165,7 +111,11 @@ func (v *values) unknown(name string) string {
 		return fmt.Sprintf("is an array: write $(%s[*]) as an item of a list, or $(%s[0])", name, name)
 	}
 	if strings.HasPrefix(name, "params.") {
-		return fmt.Sprintf("the run has no such param; it has %v: pass it in the pipeline task's params", slices.Sorted(maps.Keys(v.paramMap())))
+		have := slices.Sorted(maps.Keys(v.paramMap()))
+		if near := spelling.Nearest(strings.TrimPrefix(name, "params."), have); near != "" {
+			return fmt.Sprintf("the run has no such param; did you mean $(params.%s)?", near)
+		}
+		return fmt.Sprintf("the run has no such param; it has %v: pass it in the pipeline task's params", have)
 	}
 	return "is not a name that a stage knows: use $(params.…) or $(context.…)"
 }

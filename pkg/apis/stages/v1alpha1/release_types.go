@@ -135,10 +135,10 @@ type Move struct {
 
 // RecordedVerdict is how a guard was last judged by a stage.
 type RecordedVerdict struct {
-	// Run that judged, and the guard's name.
+	// Run that judged, and the guard's name; that of a guard set's guard is <set>/<name>.
 	// +kubebuilder:validation:MaxLength=253
 	Run string `json:"run"`
-	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MaxLength=317
 	Guard string `json:"guard"`
 	// +kubebuilder:validation:MaxLength=253
 	Member string `json:"member,omitempty"`

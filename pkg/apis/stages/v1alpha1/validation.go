@@ -61,7 +61,10 @@ func (s *ConfirmSpec) Validate(p *field.Path) field.ErrorList {
 	if s.Required < 1 {
 		errs = append(errs, field.Invalid(p.Child("required"), s.Required, "must be 1 or more"))
 	}
-	if n := len(s.Approvers.Users); n > 0 && len(s.Approvers.Groups) == 0 && int(s.Required) > n {
+	named := append(validateNamed(s.Approvers.Users, p.Child("approvers", "users"), "name a user"),
+		validateNamed(s.Approvers.Groups, p.Child("approvers", "groups"), "name a group")...)
+	errs = append(errs, named...)
+	if n := len(s.Approvers.Users); n > 0 && len(s.Approvers.Groups) == 0 && int(s.Required) > n && len(named) == 0 {
 		errs = append(errs, field.Invalid(p.Child("required"), s.Required,
 			fmt.Sprintf("only %d users may answer (approvers.users), so this can never be reached", n)))
 	}
@@ -130,6 +133,9 @@ func (c *ChangeValues) validate(p *field.Path) field.ErrorList {
 	return errs
 }
 
+// maxGuardName is the greatest length of a guard's name, in bytes. In statuses and records a guard of a set is called <set>/<name>.
+const maxGuardName = 63
+
 // ValidateGuards says all that is wrong with guards but for their expressions, which pkg/guard compiles.
 func ValidateGuards(guards []Guard, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
@@ -148,8 +154,13 @@ func ValidateGuards(guards []Guard, p *field.Path) field.ErrorList {
 // Validate says all that is wrong with the guard but for its expression, which pkg/guard compiles.
 func (g *Guard) Validate(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	if g.Name == "" {
+	switch {
+	case g.Name == "":
 		errs = append(errs, field.Required(p.Child("name"), "a guard has a name"))
+	case len(g.Name) > maxGuardName:
+		errs = append(errs, field.TooLong(p.Child("name"), g.Name, maxGuardName))
+	case strings.Contains(g.Name, "/"):
+		errs = append(errs, field.Invalid(p.Child("name"), g.Name, `must not have a "/", which stands between a guard set's name and its guard's`))
 	}
 	if strings.TrimSpace(g.Expr) == "" {
 		errs = append(errs, field.Required(p.Child("expr"), "a CEL expression of type bool"))
@@ -229,6 +240,17 @@ func validateNames(names []string, p *field.Path, required bool) field.ErrorList
 			errs = append(errs, field.Duplicate(p.Index(i), n))
 		}
 		seen[n] = true
+	}
+	return errs
+}
+
+// validateNamed accepts names of people, whatever they are made of.
+func validateNamed(names []string, p *field.Path, what string) field.ErrorList {
+	var errs field.ErrorList
+	for i, n := range names {
+		if strings.TrimSpace(n) == "" {
+			errs = append(errs, field.Required(p.Index(i), what))
+		}
 	}
 	return errs
 }
