@@ -41,6 +41,7 @@ type run struct {
 	opened   bool      // one ever did
 	observed bool      // a watch was ever tried; never so with clients that have no transport, such as fakes
 	closed   time.Time // since when none is open, once observed
+	stale    bool      // a watch opened again after a gap: what it missed is not known to have come, and the run is to be replaced
 	err      error     // of the last list or watch; nil once a watch opened
 }
 
@@ -50,7 +51,7 @@ func (r *run) synced(now time.Time, gap time.Duration) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.open > 0 || !r.observed || now.Sub(r.closed) < gap
+	return !r.stale && (r.open > 0 || !r.observed || now.Sub(r.closed) < gap)
 }
 
 // problem says why a run is not synced; nil where it is.
@@ -63,6 +64,8 @@ func (r *run) problem(now time.Time, gap time.Duration) error {
 	switch {
 	case r.err != nil:
 		return r.err
+	case r.stale:
+		return errors.New("its watch opened again after a gap, and a new list is on its way")
 	case r.reg.HasSynced():
 		return fmt.Errorf("its watch is closed since %s", r.closed.UTC().Format(time.RFC3339))
 	}
@@ -152,7 +155,7 @@ func (m *member) startInformers(back bool) {
 	for _, i := range m.informers {
 		if i.run != nil && back {
 			i.run.mu.Lock()
-			broken := i.run.observed && i.run.open == 0
+			broken := i.run.stale || (i.run.observed && i.run.open == 0)
 			i.run.mu.Unlock()
 			if broken {
 				m.stopInformer(i)
@@ -221,6 +224,8 @@ func (m *member) watched(i *sharedInformer, r *run, e WatchEvent, err error) {
 	gap := r.opened && r.open == 0 && now.Sub(r.closed) >= m.fleet.opts.WatchGap
 	switch e {
 	case WatchOpened:
+		// Before anybody can see the open watch: renew comes a moment later.
+		r.stale = r.stale || gap
 		r.open++
 		r.opened = true
 		r.err = nil
