@@ -62,7 +62,8 @@ func (r *Reconciler) ReconcileKind(ctx context.Context, cr *v1beta1.CustomRun) p
 	}
 	later, err := r.writeStatus(ctx, before, cr)
 	if err != nil {
-		return err
+		logging.FromContext(ctx).Errorw("the pass is made again", "error", err)
+		later = r.Clock.Now().Add(troubleFirst)
 	}
 	return r.sleep(earlier(wake, later))
 }
@@ -95,7 +96,7 @@ func (r *Reconciler) failedPass(ctx context.Context, before *v1beta1.CustomRun, 
 	again := run.Now.Add(min(max(run.Now.Sub(run.Status.Waiting.Since.Time), troubleFirst), troubleMost))
 	later, werr := r.writeStatus(ctx, before, cr)
 	if werr != nil {
-		return errors.Join(err, werr)
+		logging.FromContext(ctx).Errorw("the trouble is not shown", "error", werr)
 	}
 	if deadline := run.Deadline(); run.Now.Before(deadline) {
 		again = earlier(again, deadline)
