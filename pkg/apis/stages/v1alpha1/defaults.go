@@ -14,6 +14,8 @@ const (
 	DefaultConsecutiveErrors = 4
 	DefaultProgressDeadline  = 10 * time.Minute
 	DefaultRequired          = 1
+	DefaultMaxParallel       = 1
+	DefaultMemberParam       = "member"
 )
 
 // SetDefaults fills in what is empty.
@@ -26,16 +28,6 @@ func (s *PartitionBumpSpec) SetDefaults() { s.Rollout.setDefaults() }
 func (s *ConfirmSpec) SetDefaults() {
 	if s.Required == 0 {
 		s.Required = DefaultRequired
-	}
-}
-
-// SetDefaults fills in what is empty.
-func (s *ClusterHopSpec) SetDefaults() {
-	for i := range s.Guards {
-		s.Guards[i].SetDefaults()
-	}
-	if s.OnGuardFailure == "" {
-		s.OnGuardFailure = Fail
 	}
 }
 

@@ -4,6 +4,20 @@ const (
 	// AnnotationInitiator on a PipelineRun is the name of the user who created it, stamped by admission and immutable.
 	AnnotationInitiator = "stages.periplus.dev/initiator"
 
+	// AnnotationRetryOf on a PipelineRun names the PipelineRun that it retries: it joins that one's Release. Its creator sets it; it never changes.
+	AnnotationRetryOf = "stages.periplus.dev/retry-of"
+
+	// AnnotationRelease on a PipelineRun names the Release that it belongs to as a child of a ClusterHop. Admission lets only controllers set it. On a
+	// CustomRun, where Tekton copies it to together with what a Pipeline's author wrote, it says nothing.
+	AnnotationRelease = "stages.periplus.dev/release"
+
+	// AnnotationParent on a PipelineRun is the ClusterHop that made it, as <CustomRun>/<uid>. As trustworthy as AnnotationRelease.
+	AnnotationParent = "stages.periplus.dev/parent"
+
+	// AnnotationOnBehalfOf on a PipelineRun names the person for whom a ServiceAccount started it. It counts where a ReleasePolicy believes that
+	// account (onBehalfOf); it never changes.
+	AnnotationOnBehalfOf = "stages.periplus.dev/on-behalf-of"
+
 	// AnnotationLock on a workload in its member is the lock of the release that moves it, as JSON (Lock).
 	AnnotationLock = "stages.periplus.dev/lock"
 

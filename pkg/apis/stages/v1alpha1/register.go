@@ -36,6 +36,13 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&GuardSet{}, &GuardSetList{},
 		&Approval{}, &ApprovalList{},
 		&Release{}, &ReleaseList{},
+		&Rollback{}, &RollbackList{},
+		&Soak{}, &SoakList{},
+		&Window{}, &WindowList{},
+		&Check{}, &CheckList{},
+		&Freeze{}, &FreezeList{},
+		&Intervention{}, &InterventionList{},
+		&ReleasePolicy{}, &ReleasePolicyList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

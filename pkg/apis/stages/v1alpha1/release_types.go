@@ -16,6 +16,10 @@ const (
 	ReleaseSucceeded ReleasePhase = "Succeeded"
 	// ReleaseFailed when the root run failed, was cancelled or was deleted; the message says which.
 	ReleaseFailed ReleasePhase = "Failed"
+	// ReleaseRollingBack while what was touched, or a part of it, is being taken back.
+	ReleaseRollingBack ReleasePhase = "RollingBack"
+	// ReleaseRolledBack when all that was touched is back.
+	ReleaseRolledBack ReleasePhase = "RolledBack"
 )
 
 // +genclient
@@ -49,12 +53,17 @@ type ReleaseSpec struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	Initiator string `json:"initiator,omitempty"`
+	// ContentHash of what the root run is to do. A retry joins the release only with the same.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	ContentHash string `json:"contentHash,omitempty"`
 }
 
 // RootRef names the root run.
 type RootRef struct {
 	// +kubebuilder:validation:Enum=PipelineRun;CustomRun
 	Kind string `json:"kind"`
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Name string    `json:"name"`
 	UID  types.UID `json:"uid"`
@@ -62,7 +71,7 @@ type RootRef struct {
 
 // ReleaseStatus is what the release touched, moved and judged.
 type ReleaseStatus struct {
-	// Phase: Running, Succeeded, Failed.
+	// Phase: Running, Succeeded, Failed, RollingBack, RolledBack.
 	// +kubebuilder:validation:MaxLength=32
 	Phase ReleasePhase `json:"phase,omitempty"`
 	// Message in one line.
@@ -87,11 +96,30 @@ type ReleaseStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=500
 	Verdicts []RecordedVerdict `json:"verdicts,omitempty"`
+	// Runs that carry the release, the root run first: retries and children join it. Entries are not taken away.
+	// +listType=map
+	// +listMapKey=uid
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:XValidation:rule="self.size() >= oldSelf.size()",message="status.runs: entries are not taken away"
+	Runs []ReleaseRun `json:"runs,omitempty"`
+	// Stages that succeeded: a retry does not do them again. The oldest of children are dropped beyond 500.
+	// +listType=map
+	// +listMapKey=carrier
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=500
+	Stages []StageRecord `json:"stages,omitempty"`
+	// Rollback that takes the release back or took it back last.
+	Rollback *RollbackRecord `json:"rollback,omitempty"`
 	// Released is true once every lock was let go of and partitions are at rest.
 	Released bool `json:"released,omitempty"`
 }
 
+// The rule on maxUnavailable compares lists of one: the API server reckons that a bare int-or-string is as long as a whole request, and refuses the CRD.
+
 // Touched is one workload in one member.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target) && self.target == oldSelf.target",message="status.touched.target: never changes once it is set"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.maxUnavailable) || has(self.maxUnavailable) && [self.maxUnavailable] == [oldSelf.maxUnavailable]",message="status.touched.maxUnavailable: never changes once it is set"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.onEnd) || has(self.onEnd) && self.onEnd == oldSelf.onEnd",message="status.touched.onEnd: never changes once it is set"
 type Touched struct {
 	// +kubebuilder:validation:MaxLength=253
 	Member string `json:"member"`
@@ -116,6 +144,19 @@ type Touched struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="oldSelf == '' || self == oldSelf",message="status.touched.revision: never changes once it is set"
 	Revision string `json:"revision,omitempty"`
+	// Target that the workload was touched by, as it was then: its name, its limit, and what it said is to become of the workload should the run end
+	// without its `finally`. A rollback obeys them, whatever becomes of the Target.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Target string `json:"target,omitempty"`
+	// MaxUnavailable of the target. No limit of its own where empty; the workload's holds as well.
+	// +optional
+	// +kubebuilder:validation:XIntOrString
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+	// OnEnd of the target: RollBack or Leave.
+	// +optional
+	// +kubebuilder:validation:Enum=RollBack;Leave
+	OnEnd OnEnd `json:"onEnd,omitempty"`
 }
 
 // Move is one write to a workload.

@@ -41,7 +41,23 @@ type TargetSpec struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MaxLength=253
 	GuardSets []string `json:"guardSets,omitempty"`
+
+	// OnEnd is what is done with what a release touched when its run ended without its `finally` (a plain cancel, a deleted run): RollBack or
+	// Leave. Leave where empty. A release keeps what it was when it touched the target.
+	// +optional
+	// +kubebuilder:validation:Enum=RollBack;Leave
+	OnEnd OnEnd `json:"onEnd,omitempty"`
 }
+
+// OnEnd says what becomes of what a release touched when its run could not run its `finally`.
+type OnEnd string
+
+const (
+	// OnEndRollBack takes it back.
+	OnEndRollBack OnEnd = "RollBack"
+	// OnEndLeave leaves it as it is, held back.
+	OnEndLeave OnEnd = "Leave"
+)
 
 // WorkloadRef names one workload, or several of one kind by labels.
 // +kubebuilder:validation:XValidation:rule="has(self.name) != has(self.selector)",message="workload: give exactly one of name and selector"

@@ -71,27 +71,6 @@ func (s *ConfirmSpec) Validate(p *field.Path) field.ErrorList {
 	return errs
 }
 
-// Validate says all that is wrong with the spec by itself, after params were expanded and defaults set.
-func (s *ClusterHopSpec) Validate(p *field.Path) field.ErrorList {
-	var errs field.ErrorList
-	errs = append(errs, validateName(s.Target, p.Child("target"), "name a Target in the run's namespace")...)
-	errs = append(errs, validateSets(s.GuardSets, p.Child("guardSets"))...)
-	errs = append(errs, validateNames(s.From, p.Child("from"), true)...)
-	errs = append(errs, validateNames(s.To, p.Child("to"), true)...)
-	from := map[string]bool{}
-	for _, m := range s.From {
-		from[m] = true
-	}
-	for i, m := range s.To {
-		if from[m] {
-			errs = append(errs, field.Invalid(p.Child("to").Index(i), m, "is in from as well"))
-		}
-	}
-	errs = append(errs, notNegative(s.SilentPeriod, p.Child("silentPeriod"))...)
-	errs = append(errs, oneOf(string(s.OnGuardFailure), p.Child("onGuardFailure"), string(Hold), string(Fail))...)
-	return append(errs, ValidateGuards(s.Guards, p.Child("guards"))...)
-}
-
 func (r *Rollout) validate(p *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	errs = append(errs, validateName(r.Target, p.Child("target"), "name a Target in the run's namespace")...)

@@ -53,18 +53,32 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Approvals().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("canaries"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Canaries().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("checks"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Checks().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("clusterhops"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().ClusterHops().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("confirms"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Confirms().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("freezes"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Freezes().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("guardsets"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().GuardSets().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("interventions"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Interventions().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("partitionbumps"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().PartitionBumps().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("releases"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Releases().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("releasepolicies"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().ReleasePolicies().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("rollbacks"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Rollbacks().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("soaks"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Soaks().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("targets"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Targets().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("windows"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Windows().Informer()}, nil
 
 	}
 

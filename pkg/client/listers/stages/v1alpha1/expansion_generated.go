@@ -20,6 +20,14 @@ type CanaryListerExpansion interface{}
 // CanaryNamespaceLister.
 type CanaryNamespaceListerExpansion interface{}
 
+// CheckListerExpansion allows custom methods to be added to
+// CheckLister.
+type CheckListerExpansion interface{}
+
+// CheckNamespaceListerExpansion allows custom methods to be added to
+// CheckNamespaceLister.
+type CheckNamespaceListerExpansion interface{}
+
 // ClusterHopListerExpansion allows custom methods to be added to
 // ClusterHopLister.
 type ClusterHopListerExpansion interface{}
@@ -36,6 +44,10 @@ type ConfirmListerExpansion interface{}
 // ConfirmNamespaceLister.
 type ConfirmNamespaceListerExpansion interface{}
 
+// FreezeListerExpansion allows custom methods to be added to
+// FreezeLister.
+type FreezeListerExpansion interface{}
+
 // GuardSetListerExpansion allows custom methods to be added to
 // GuardSetLister.
 type GuardSetListerExpansion interface{}
@@ -43,6 +55,14 @@ type GuardSetListerExpansion interface{}
 // GuardSetNamespaceListerExpansion allows custom methods to be added to
 // GuardSetNamespaceLister.
 type GuardSetNamespaceListerExpansion interface{}
+
+// InterventionListerExpansion allows custom methods to be added to
+// InterventionLister.
+type InterventionListerExpansion interface{}
+
+// InterventionNamespaceListerExpansion allows custom methods to be added to
+// InterventionNamespaceLister.
+type InterventionNamespaceListerExpansion interface{}
 
 // PartitionBumpListerExpansion allows custom methods to be added to
 // PartitionBumpLister.
@@ -60,6 +80,26 @@ type ReleaseListerExpansion interface{}
 // ReleaseNamespaceLister.
 type ReleaseNamespaceListerExpansion interface{}
 
+// ReleasePolicyListerExpansion allows custom methods to be added to
+// ReleasePolicyLister.
+type ReleasePolicyListerExpansion interface{}
+
+// RollbackListerExpansion allows custom methods to be added to
+// RollbackLister.
+type RollbackListerExpansion interface{}
+
+// RollbackNamespaceListerExpansion allows custom methods to be added to
+// RollbackNamespaceLister.
+type RollbackNamespaceListerExpansion interface{}
+
+// SoakListerExpansion allows custom methods to be added to
+// SoakLister.
+type SoakListerExpansion interface{}
+
+// SoakNamespaceListerExpansion allows custom methods to be added to
+// SoakNamespaceLister.
+type SoakNamespaceListerExpansion interface{}
+
 // TargetListerExpansion allows custom methods to be added to
 // TargetLister.
 type TargetListerExpansion interface{}
@@ -67,3 +107,11 @@ type TargetListerExpansion interface{}
 // TargetNamespaceListerExpansion allows custom methods to be added to
 // TargetNamespaceLister.
 type TargetNamespaceListerExpansion interface{}
+
+// WindowListerExpansion allows custom methods to be added to
+// WindowLister.
+type WindowListerExpansion interface{}
+
+// WindowNamespaceListerExpansion allows custom methods to be added to
+// WindowNamespaceLister.
+type WindowNamespaceListerExpansion interface{}

@@ -14,18 +14,32 @@ type Interface interface {
 	Approvals() ApprovalInformer
 	// Canaries returns a CanaryInformer.
 	Canaries() CanaryInformer
+	// Checks returns a CheckInformer.
+	Checks() CheckInformer
 	// ClusterHops returns a ClusterHopInformer.
 	ClusterHops() ClusterHopInformer
 	// Confirms returns a ConfirmInformer.
 	Confirms() ConfirmInformer
+	// Freezes returns a FreezeInformer.
+	Freezes() FreezeInformer
 	// GuardSets returns a GuardSetInformer.
 	GuardSets() GuardSetInformer
+	// Interventions returns a InterventionInformer.
+	Interventions() InterventionInformer
 	// PartitionBumps returns a PartitionBumpInformer.
 	PartitionBumps() PartitionBumpInformer
 	// Releases returns a ReleaseInformer.
 	Releases() ReleaseInformer
+	// ReleasePolicies returns a ReleasePolicyInformer.
+	ReleasePolicies() ReleasePolicyInformer
+	// Rollbacks returns a RollbackInformer.
+	Rollbacks() RollbackInformer
+	// Soaks returns a SoakInformer.
+	Soaks() SoakInformer
 	// Targets returns a TargetInformer.
 	Targets() TargetInformer
+	// Windows returns a WindowInformer.
+	Windows() WindowInformer
 }
 
 type version struct {
@@ -49,6 +63,11 @@ func (v *version) Canaries() CanaryInformer {
 	return &canaryInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
+// Checks returns a CheckInformer.
+func (v *version) Checks() CheckInformer {
+	return &checkInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
 // ClusterHops returns a ClusterHopInformer.
 func (v *version) ClusterHops() ClusterHopInformer {
 	return &clusterHopInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
@@ -59,9 +78,19 @@ func (v *version) Confirms() ConfirmInformer {
 	return &confirmInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
+// Freezes returns a FreezeInformer.
+func (v *version) Freezes() FreezeInformer {
+	return &freezeInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
+}
+
 // GuardSets returns a GuardSetInformer.
 func (v *version) GuardSets() GuardSetInformer {
 	return &guardSetInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// Interventions returns a InterventionInformer.
+func (v *version) Interventions() InterventionInformer {
+	return &interventionInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // PartitionBumps returns a PartitionBumpInformer.
@@ -74,7 +103,27 @@ func (v *version) Releases() ReleaseInformer {
 	return &releaseInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
+// ReleasePolicies returns a ReleasePolicyInformer.
+func (v *version) ReleasePolicies() ReleasePolicyInformer {
+	return &releasePolicyInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
+}
+
+// Rollbacks returns a RollbackInformer.
+func (v *version) Rollbacks() RollbackInformer {
+	return &rollbackInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// Soaks returns a SoakInformer.
+func (v *version) Soaks() SoakInformer {
+	return &soakInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
 // Targets returns a TargetInformer.
 func (v *version) Targets() TargetInformer {
 	return &targetInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// Windows returns a WindowInformer.
+func (v *version) Windows() WindowInformer {
+	return &windowInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }

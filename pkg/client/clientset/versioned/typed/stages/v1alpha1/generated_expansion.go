@@ -8,14 +8,28 @@ type ApprovalExpansion interface{}
 
 type CanaryExpansion interface{}
 
+type CheckExpansion interface{}
+
 type ClusterHopExpansion interface{}
 
 type ConfirmExpansion interface{}
 
+type FreezeExpansion interface{}
+
 type GuardSetExpansion interface{}
+
+type InterventionExpansion interface{}
 
 type PartitionBumpExpansion interface{}
 
 type ReleaseExpansion interface{}
 
+type ReleasePolicyExpansion interface{}
+
+type RollbackExpansion interface{}
+
+type SoakExpansion interface{}
+
 type TargetExpansion interface{}
+
+type WindowExpansion interface{}

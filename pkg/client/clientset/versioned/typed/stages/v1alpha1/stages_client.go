@@ -16,12 +16,19 @@ type StagesV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	ApprovalsGetter
 	CanariesGetter
+	ChecksGetter
 	ClusterHopsGetter
 	ConfirmsGetter
+	FreezesGetter
 	GuardSetsGetter
+	InterventionsGetter
 	PartitionBumpsGetter
 	ReleasesGetter
+	ReleasePoliciesGetter
+	RollbacksGetter
+	SoaksGetter
 	TargetsGetter
+	WindowsGetter
 }
 
 // StagesV1alpha1Client is used to interact with features provided by the stages.periplus.dev group.
@@ -37,6 +44,10 @@ func (c *StagesV1alpha1Client) Canaries(namespace string) CanaryInterface {
 	return newCanaries(c, namespace)
 }
 
+func (c *StagesV1alpha1Client) Checks(namespace string) CheckInterface {
+	return newChecks(c, namespace)
+}
+
 func (c *StagesV1alpha1Client) ClusterHops(namespace string) ClusterHopInterface {
 	return newClusterHops(c, namespace)
 }
@@ -45,8 +56,16 @@ func (c *StagesV1alpha1Client) Confirms(namespace string) ConfirmInterface {
 	return newConfirms(c, namespace)
 }
 
+func (c *StagesV1alpha1Client) Freezes() FreezeInterface {
+	return newFreezes(c)
+}
+
 func (c *StagesV1alpha1Client) GuardSets(namespace string) GuardSetInterface {
 	return newGuardSets(c, namespace)
+}
+
+func (c *StagesV1alpha1Client) Interventions(namespace string) InterventionInterface {
+	return newInterventions(c, namespace)
 }
 
 func (c *StagesV1alpha1Client) PartitionBumps(namespace string) PartitionBumpInterface {
@@ -57,8 +76,24 @@ func (c *StagesV1alpha1Client) Releases(namespace string) ReleaseInterface {
 	return newReleases(c, namespace)
 }
 
+func (c *StagesV1alpha1Client) ReleasePolicies() ReleasePolicyInterface {
+	return newReleasePolicies(c)
+}
+
+func (c *StagesV1alpha1Client) Rollbacks(namespace string) RollbackInterface {
+	return newRollbacks(c, namespace)
+}
+
+func (c *StagesV1alpha1Client) Soaks(namespace string) SoakInterface {
+	return newSoaks(c, namespace)
+}
+
 func (c *StagesV1alpha1Client) Targets(namespace string) TargetInterface {
 	return newTargets(c, namespace)
+}
+
+func (c *StagesV1alpha1Client) Windows(namespace string) WindowInterface {
+	return newWindows(c, namespace)
 }
 
 // NewForConfig creates a new StagesV1alpha1Client for the given config.

@@ -22,6 +22,10 @@ func (c *FakeStagesV1alpha1) Canaries(namespace string) v1alpha1.CanaryInterface
 	return newFakeCanaries(c, namespace)
 }
 
+func (c *FakeStagesV1alpha1) Checks(namespace string) v1alpha1.CheckInterface {
+	return newFakeChecks(c, namespace)
+}
+
 func (c *FakeStagesV1alpha1) ClusterHops(namespace string) v1alpha1.ClusterHopInterface {
 	return newFakeClusterHops(c, namespace)
 }
@@ -30,8 +34,16 @@ func (c *FakeStagesV1alpha1) Confirms(namespace string) v1alpha1.ConfirmInterfac
 	return newFakeConfirms(c, namespace)
 }
 
+func (c *FakeStagesV1alpha1) Freezes() v1alpha1.FreezeInterface {
+	return newFakeFreezes(c)
+}
+
 func (c *FakeStagesV1alpha1) GuardSets(namespace string) v1alpha1.GuardSetInterface {
 	return newFakeGuardSets(c, namespace)
+}
+
+func (c *FakeStagesV1alpha1) Interventions(namespace string) v1alpha1.InterventionInterface {
+	return newFakeInterventions(c, namespace)
 }
 
 func (c *FakeStagesV1alpha1) PartitionBumps(namespace string) v1alpha1.PartitionBumpInterface {
@@ -42,8 +54,24 @@ func (c *FakeStagesV1alpha1) Releases(namespace string) v1alpha1.ReleaseInterfac
 	return newFakeReleases(c, namespace)
 }
 
+func (c *FakeStagesV1alpha1) ReleasePolicies() v1alpha1.ReleasePolicyInterface {
+	return newFakeReleasePolicies(c)
+}
+
+func (c *FakeStagesV1alpha1) Rollbacks(namespace string) v1alpha1.RollbackInterface {
+	return newFakeRollbacks(c, namespace)
+}
+
+func (c *FakeStagesV1alpha1) Soaks(namespace string) v1alpha1.SoakInterface {
+	return newFakeSoaks(c, namespace)
+}
+
 func (c *FakeStagesV1alpha1) Targets(namespace string) v1alpha1.TargetInterface {
 	return newFakeTargets(c, namespace)
+}
+
+func (c *FakeStagesV1alpha1) Windows(namespace string) v1alpha1.WindowInterface {
+	return newFakeWindows(c, namespace)
 }
 
 // RESTClient returns a RESTClient that is used to communicate
