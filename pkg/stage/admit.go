@@ -105,7 +105,9 @@ func (a *admitter) rawSpec(ctx context.Context, cr *v1beta1.CustomRun) ([]byte, 
 		raw, err := a.client.StagesV1alpha1().RESTClient().Get().Namespace(cr.Namespace).
 			Resource(resourceOf(a.task.Kind())).Name(cr.Spec.CustomRef.Name).DoRaw(ctx)
 		if apierrors.IsNotFound(err) {
-			return nil, invalid(fmt.Errorf("taskRef.name: there is no %s %q in namespace %s", a.task.Kind(), cr.Spec.CustomRef.Name, cr.Namespace))
+			missing := field.NotFound(field.NewPath("taskRef", "name"), cr.Spec.CustomRef.Name)
+			missing.Detail = fmt.Sprintf("there is no such %s in namespace %s", a.task.Kind(), cr.Namespace)
+			return nil, invalid(mistakes(field.ErrorList{missing}))
 		}
 		if err != nil {
 			return nil, fmt.Errorf("reading %s %s/%s: %w", a.task.Kind(), cr.Namespace, cr.Spec.CustomRef.Name, err)

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -24,6 +25,21 @@ func (e *invalidError) Error() string { return e.err.Error() }
 func (e *invalidError) Unwrap() error { return e.err }
 
 func invalid(err error) error { return &invalidError{err} }
+
+// onlyMissing says whether nothing is wrong but that what is named is not there.
+func onlyMissing(e *invalidError) bool {
+	var m *multierror.Error
+	if !errors.As(e.err, &m) {
+		return false
+	}
+	for _, one := range m.Errors {
+		var f *field.Error
+		if !errors.As(one, &f) || f.Type != field.ErrorTypeNotFound {
+			return false
+		}
+	}
+	return len(m.Errors) > 0
+}
 
 // mistakes are several in one error, whose text is one line.
 func mistakes(list field.ErrorList) *multierror.Error {

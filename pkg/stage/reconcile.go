@@ -24,6 +24,9 @@ import (
 // endingPatience is how long a run that ends may try to hold back what it moved.
 const endingPatience = time.Minute
 
+// lateness is how long what a stage names may be missing when it starts: who applies a run together with its Target need not mind the order.
+const lateness = 5 * time.Second
+
 // Reconciler runs one kind of stage.
 type Reconciler struct {
 	*Frame
@@ -215,7 +218,11 @@ func (r *Reconciler) admit(ctx context.Context, cr *v1beta1.CustomRun, run *Run)
 	a := admitter{task: r.Task, client: r.Periplus, fleet: r.Fleet}
 	admitted, err := a.admit(ctx, cr)
 	var bad *invalidError
-	if errors.As(err, &bad) {
+	if until := run.Started.Add(lateness); errors.As(err, &bad) && onlyMissing(bad) && run.Now.Before(until) {
+		r.wait(ctx, cr, run, Wait(ReasonStarted, "waits for what may have been applied together with the run: "+bad.Error()).LimitedBy(until))
+		return earlier(until, run.Now.Add(time.Second)), nil
+	}
+	if bad != nil {
 		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: ReasonInvalid, Message: bad.Error()})
 	}
 	if err != nil {

@@ -39,6 +39,7 @@ type ClusterHop struct {
 // +kubebuilder:validation:XValidation:rule="has(self.pipelineRef) == has(self.waves)",message="waves: go with pipelineRef, which needs them"
 // +kubebuilder:validation:XValidation:rule="has(self.pipelineRef) || !has(self.params) && !has(self.memberParam) && !has(self.orderBy) && !has(self.maxParallel) && !has(self.maxFailures) && !has(self.wavePause) && !has(self.onUnreachable)",message="params, memberParam, orderBy, maxParallel, maxFailures, wavePause, onUnreachable: go with pipelineRef only"
 // +kubebuilder:validation:XValidation:rule="has(self.target) && self.target.size() > 0 || !(has(self.guards) && self.guards.size() > 0) && !(has(self.guardSets) && self.guardSets.size() > 0)",message="target: guards are judged on the pods of a target; name it"
+// +kubebuilder:validation:XValidation:rule="!has(self.to) || !has(self.from) || !self.to.exists(m, m in self.from)",message="to: a member is in from as well"
 type ClusterHopSpec struct {
 	// Target names the Target, in the same namespace, whose pods are checked. A carrier without guards needs none.
 	// +optional
@@ -65,6 +66,9 @@ type ClusterHopSpec struct {
 	// SilentPeriod of a gate: to wait between the check of the members left behind and that of the next ones. Of a carrier: to wait after each
 	// member that is done, before another one takes its place. 0 where empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || self == '0' || self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="must be a duration such as 90s or 5m, and not negative"
 	SilentPeriod *metav1.Duration `json:"silentPeriod,omitempty"`
 
 	// Guards. Of a gate: Before and During (the silent period) are judged on the members in from, After on the members in to. Of a carrier:
@@ -128,6 +132,9 @@ type ClusterHopSpec struct {
 
 	// WavePause to wait between two waves. 0 where empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || self == '0' || self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="must be a duration such as 90s or 5m, and not negative"
 	WavePause *metav1.Duration `json:"wavePause,omitempty"`
 
 	// OnUnreachable: Hold (nothing further is begun until the member answers) or Skip (the member is left out and named). Hold where empty.

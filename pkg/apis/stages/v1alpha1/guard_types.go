@@ -27,10 +27,12 @@ const (
 )
 
 // Guard is a CEL expression with a rhythm and limits, that lets a stage go on, holds it, or fails it.
+// +kubebuilder:validation:XValidation:rule="!has(self.__for__) || self.__for__ in ['0', '0s'] || !has(self.when) || self.when == 'After'",message="for: goes with when: After only"
 type Guard struct {
 	// Name tells the guard in statuses and messages.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="!self.contains('/')",message="must not have a /, which stands between a guard set's name and its guard's"
 	Name string `json:"name"`
 
 	// Expr is a CEL expression of type bool. docs/guards.md lists the names it can use.
@@ -45,18 +47,30 @@ type Guard struct {
 
 	// Interval between two samples that count. At least 1s; 10s where empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || (self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') && duration(self) >= duration('1s'))",message="must be a duration such as 90s or 5m, 1s or longer"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// For is how long an After guard must stay true. 0 where empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || self == '0' || self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="must be a duration such as 90s or 5m, and not negative"
 	For *metav1.Duration `json:"for,omitempty"`
 
 	// InitialDelay is how long after the move the first sample is taken. 0 where empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || self == '0' || self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="must be a duration such as 90s or 5m, and not negative"
 	InitialDelay *metav1.Duration `json:"initialDelay,omitempty"`
 
 	// Deadline is how long an After guard may take to pass, from when the step's pods settled; 10m where empty. Before and During have none.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || (self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') && duration(self) > duration('0s'))",message="must be a duration such as 90s or 5m, longer than 0"
 	Deadline *metav1.Duration `json:"deadline,omitempty"`
 
 	// Limits of what is borne before the guard fails.

@@ -63,6 +63,9 @@ type Rollout struct {
 
 	// ProgressDeadline is how long the stage bears that no further pod becomes available while it waits for pods. 10m where empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || (self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$') && duration(self) > duration('0s'))",message="must be a duration such as 90s or 5m, longer than 0"
 	ProgressDeadline *metav1.Duration `json:"progressDeadline,omitempty"`
 }
 

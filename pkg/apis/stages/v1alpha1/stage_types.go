@@ -23,11 +23,14 @@ type Canary struct {
 }
 
 // CanarySpec moves a few pods of each unit to the new revision and holds all else back.
+// +kubebuilder:validation:XValidation:rule="(has(self.members) && size(self.members) > 0) || has(self.memberSelector)",message="name members, or select them by memberSelector"
 type CanarySpec struct {
 	Rollout `json:",inline"`
 
 	// Pods is how many canaries each unit gets: a number, 1 or more and at most the unit's replicas, or a percentage of them, rounded up.
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : (self.contains('$(') || self.matches('^((100|[1-9][0-9]?)%|[1-9][0-9]{0,8})$'))",message="must be a number of pods, 1 or more, or a percentage from 1% to 100%"
 	Pods intstr.IntOrString `json:"pods"`
 
 	// Unit limits the canary to one unit; all units where empty.
@@ -37,6 +40,9 @@ type CanarySpec struct {
 
 	// Bake is how long the canaries must be available, all at once and without a break, before After guards are judged to the end. 0 where empty.
 	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.contains('$(') || self == '0' || self.matches('^([0-9]+([.][0-9]+)?(ns|us|ms|s|m|h))+$')",message="must be a duration such as 90s or 5m, and not negative"
 	Bake *metav1.Duration `json:"bake,omitempty"`
 }
 
@@ -66,6 +72,9 @@ type PartitionBump struct {
 }
 
 // PartitionBumpSpec lowers the partition unit by unit. Exactly one of steps and order is given.
+// +kubebuilder:validation:XValidation:rule="(has(self.members) && size(self.members) > 0) || has(self.memberSelector)",message="name members, or select them by memberSelector"
+// +kubebuilder:validation:XValidation:rule="(has(self.steps) && size(self.steps) > 0) != (has(self.order) && size(self.order) > 0)",message="give exactly one of steps and order"
+// +kubebuilder:validation:XValidation:rule="!has(self.by) || (has(self.order) && size(self.order) > 0)",message="by: goes with order only"
 type PartitionBumpSpec struct {
 	Rollout `json:",inline"`
 
@@ -86,6 +95,8 @@ type PartitionBumpSpec struct {
 	// All at once where empty.
 	// +optional
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : (self.contains('$(') || self.matches('^((100|[1-9][0-9]?)%|[1-9][0-9]{0,8})$'))",message="must be a number of pods, 1 or more, or a percentage from 1% to 100%"
 	By *intstr.IntOrString `json:"by,omitempty"`
 }
 
@@ -97,6 +108,8 @@ type PartitionStep struct {
 	Unit string `json:"unit"`
 	// Updated is how many of its pods are on the new revision after the step: a number of at most its replicas, or a percentage of them, rounded up.
 	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : (self.contains('$(') || self.matches('^((100|[1-9][0-9]?)%|[1-9][0-9]{0,8})$'))",message="must be a number of pods, 1 or more, or a percentage from 1% to 100%"
 	Updated intstr.IntOrString `json:"updated"`
 }
 
@@ -126,6 +139,7 @@ type Confirm struct {
 }
 
 // ConfirmSpec moves nothing; it waits until enough approvers said yes. One no ends it. Its timeout is the CustomRun's.
+// +kubebuilder:validation:XValidation:rule="!has(self.required) || !has(self.approvers) || !has(self.approvers.users) || size(self.approvers.users) == 0 || (has(self.approvers.groups) && size(self.approvers.groups) > 0) || self.approvers.users.exists(u, u.contains('$(')) || self.required <= size(self.approvers.users)",message="required: is more than the users who may answer, so it can never be reached"
 type ConfirmSpec struct {
 	// Approvers who may answer. Anybody who may create Approvals where empty.
 	// +optional
