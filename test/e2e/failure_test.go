@@ -78,7 +78,7 @@ stringData:
 		stage string
 		want  []string
 	}{
-		"param":    {stage("Canary", `{target: productpage, members: [m1], pods: 1, change: {images: {app: "$(params.imag)"}}}`), []string{"InvalidSpec", "spec.change.images.app", "params.imag"}},
+		"param":    {stage("Canary", `{target: productpage, members: [m1], pods: 1, change: {images: {app: "$(params.imag)"}}}`), []string{"InvalidSpec", "spec.change.images[app]", "params.imag"}},
 		"member":   {stage("Canary", `{target: productpage, members: [m9], pods: 1}`), []string{"InvalidSpec", "spec.members[0]", "m9"}},
 		"sunk":     {stage("Canary", fmt.Sprintf(`{target: productpage, members: [sunk-%s], pods: 1, progressDeadline: 5s}`, p.ns)), []string{"MemberUnreachable", "sunk-" + p.ns}},
 		"workload": {stage("Canary", `{target: nothing, members: [m1], pods: 1}`), []string{"InvalidSpec", "InPlaceSet nothing", "m1"}},
