@@ -268,7 +268,7 @@ func (a *admitter) members(ctx context.Context, scope *Scope, p *field.Path) ([]
 	}
 	sel, err := metav1.LabelSelectorAsSelector(scope.MemberSelector)
 	if err != nil {
-		return out, errs, nil // the spec's validation says so.
+		return out, append(errs, field.Invalid(p.Child("memberSelector"), scope.MemberSelector, err.Error())), nil
 	}
 	selected, err := a.selected(ctx, sel)
 	if err != nil {

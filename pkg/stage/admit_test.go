@@ -81,6 +81,10 @@ func TestAllMistakesOfASpecAreReportedTogether(t *testing.T) {
 			task: canary.Task{}, spec: `{"target":"web","memberSelector":{"matchLabels":{"ring":"$(params.ring)"}},"pods":1}`,
 			want: []string{"spec.memberSelector.matchLabels[ring]"}, not: []string{"mistakes", "selects no member"},
 		},
+		"a selector that is none is said once": {
+			task: canary.Task{}, spec: `{"target":"web","memberSelector":{"matchExpressions":[{"key":"ring","operator":"Near"}]},"pods":1}`,
+			want: []string{"spec.memberSelector.matchExpressions[0].operator"}, not: []string{"mistakes"},
+		},
 		"names that can be no names are not looked for, others are": {
 			task: canary.Task{}, spec: `{"target":"../x","members":["m1","m7","a b"],"pods":1,"guardSets":["A/b","none"]}`,
 			want: []string{"5 mistakes", "spec.target", "spec.members[2]", `spec.members[1]: Not found: "m7"`, "spec.guardSets[0]", `spec.guardSets[1]: Not found: "none"`},
