@@ -38,6 +38,10 @@ func with(params map[string]string) func(*v1beta1.CustomRun) {
 func (v *voyage) admitted() (*v1alpha1.Admitted, string) {
 	v.t.Helper()
 	v.pass()
+	if v.run().Status.CompletionTime == nil && v.status().Admitted == nil {
+		v.clock.Step(10 * time.Second) // what is missing may come with the run, but not for long.
+		v.pass()
+	}
 	cr := v.run()
 	if cr.IsFailure() {
 		return nil, cr.Status.GetCondition(apis.ConditionSucceeded).Message
@@ -289,5 +293,19 @@ func TestAMemberThatWasAppliedWithTheRunIsWaitedFor(t *testing.T) {
 				t.Errorf("admitted %+v: %s", out, message)
 			}
 		})
+	}
+}
+
+func TestATargetThatIsAppliedJustAfterTheRunIsWaitedFor(t *testing.T) {
+	s := newSea(t, "m1")
+	s.ships.launch("m1", "dca", 4)
+	v := s.sail(canary.Task{}, s.pipelineRun("web-1", "x"), "x", `{"target":"late","members":["m1"],"pods":1,"change":{"images":{"app":"shop/web:v2"}}}`)
+	v.pass()
+	s.clock.Step(2 * time.Second)
+	s.store(&v1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Name: "late", Namespace: "shop"}, Spec: v1alpha1.TargetSpec{
+		Workload: v1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: "InPlaceSet", Selector: map[string]string{"app": "web"}},
+	}})
+	if cr := v.until("Succeeded", "InvalidSpec"); !cr.IsSuccessful() {
+		t.Errorf("the run ended as %+v", cr.Status.Conditions)
 	}
 }
