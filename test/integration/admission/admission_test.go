@@ -11,6 +11,8 @@ import (
 func TestAdmission(t *testing.T) {
 	t.Run("where nothing is filled in", func(t *testing.T) {
 		each(t, "approvals", unfilledApprovals)
+		each(t, "interventions", unfilledInterventions)
+		each(t, "freezes", unfilledFreezes)
 		each(t, "pipelineruns", unstampedPipelineRuns)
 		each(t, "customruns", unstampedCustomRuns)
 	})
@@ -18,6 +20,8 @@ func TestAdmission(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Run("approvals", func(t *testing.T) { each(t, "approvals", answers) })
+	t.Run("interventions", func(t *testing.T) { each(t, "interventions", interventionsOfPeople) })
+	t.Run("freezes", func(t *testing.T) { each(t, "freezes", freezesOfPeople) })
 	t.Run("pipelineruns", func(t *testing.T) { each(t, "pipelineruns", starts) })
 	t.Run("customruns", func(t *testing.T) { each(t, "customruns", stages) })
 	t.Run("customruns status", func(t *testing.T) { each(t, "customruns-status", statuses) })

@@ -58,6 +58,22 @@ var stages = []attempt{
 		_, err := dave.create(ctx, stage)
 		return err
 	}, refused: []string{"metadata.labels", "tekton.dev/pipelineRunUID"}},
+	{name: "a stage by hand that claims to be part of a release is refused", try: func(ctx context.Context, t *testing.T) error {
+		stage := standalone(fresh("byhand"), ours)
+		stage.SetAnnotations(map[string]string{"stages.periplus.dev/release": "theirs"})
+		_, err := dave.create(ctx, stage)
+		return err
+	}, refused: []string{"stages.periplus.dev/release", "release of its own"}},
+	{name: "a stage of a child run carries the release that Tekton copied", try: func(ctx context.Context, t *testing.T) error {
+		_, err := tekton.create(ctx, stageOf(made(t, controller, child()), ours))
+		return err
+	}},
+	{name: "a stage cannot be put into a release afterwards", try: change(dave, `{"metadata":{"annotations":{"stages.periplus.dev/release":"theirs"}}}`),
+		refused: []string{"metadata.annotations", "stages.periplus.dev/release", "never change"}},
+	{name: "our controller starts a rollback that no pipeline runs", try: func(ctx context.Context, t *testing.T) error {
+		_, err := controller.create(ctx, standalone(fresh("web-")+"-rollback", `{customSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: Rollback, spec: {release: web-1}}}`))
+		return err
+	}},
 	{name: "a stage by hand under the name that Tekton would look for is refused", try: func(ctx context.Context, t *testing.T) error {
 		_, err := dave.create(ctx, standalone(made(t, alice, pipelineRun()).GetName()+"-confirm", ours))
 		return err
@@ -205,4 +221,23 @@ var statuses = []attempt{
 		return err
 	}},
 	{name: "other people's tasks are decided by whom they like", try: decide(dave, theirs)},
+}
+
+func init() {
+	for _, kind := range []string{"Rollback", "Soak", "Window", "Check"} {
+		of := "{customSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: " + kind + ", spec: {}}}"
+		stages = append(stages,
+			attempt{name: "a " + kind + " that says it belongs to somebody's run is refused", try: func(ctx context.Context, t *testing.T) error {
+				stage := standalone(fresh("borrowed"), of)
+				own(stage, made(t, alice, pipelineRun()))
+				_, err := dave.create(ctx, stage)
+				return err
+			}, refused: []string{"metadata.ownerReferences"}},
+			attempt{name: "a running " + kind + " cannot be given another spec", try: func(ctx context.Context, t *testing.T) error {
+				return dave.merge(ctx, made(t, tekton, stageOf(made(t, alice, pipelineRun()), of)), `{"spec":{"customSpec":{"spec":{"duration":"1s"}}}}`)
+			}, refused: []string{"spec.customSpec"}})
+		statuses = append(statuses, attempt{name: "a user cannot decide a " + kind, try: func(ctx context.Context, t *testing.T) error {
+			return dave.patchStatus(ctx, customRuns, made(t, tekton, stageOf(made(t, alice, pipelineRun()), of)).GetName(), succeeded)
+		}, refused: []string{"written by its controller only"}})
+	}
 }

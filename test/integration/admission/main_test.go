@@ -96,6 +96,14 @@ func validatingPoliciesWork(ctx context.Context) error {
 			_, err := dave.on(approvals).Create(ctx, approval("user: somebody"), dry)
 			return err
 		},
+		"interventions": func(ctx context.Context) error {
+			_, err := dave.on(interventions).Create(ctx, intervention("user: somebody"), dry)
+			return err
+		},
+		"freezes": func(ctx context.Context) error {
+			_, err := fay.on(freezes).Create(ctx, freeze("user: somebody"), dry)
+			return err
+		},
 		"pipelineruns": func(ctx context.Context) error {
 			_, err := dave.on(pipelineRuns).Create(ctx, startedBy(pipelineRun(), "somebody"), dry)
 			return err
@@ -132,8 +140,17 @@ func installMutating(ctx context.Context) error {
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
-		var answer, run, stage *unstructured.Unstructured
+		var answer, hand, frozen, run, stage *unstructured.Unstructured
 		if answer, last = dave.on(approvals).Create(ctx, approval(""), dry); last != nil {
+			return false, nil
+		}
+		if hand, last = dave.on(interventions).Create(ctx, intervention(""), dry); last != nil {
+			return false, nil
+		}
+		if frozen, last = fay.on(freezes).Create(ctx, freeze(""), dry); last != nil {
+			return false, nil
+		}
+		if last = liftingWorks(ctx); last != nil {
 			return false, nil
 		}
 		if run, last = dave.on(pipelineRuns).Create(ctx, pipelineRun(), dry); last != nil {
@@ -142,7 +159,7 @@ func installMutating(ctx context.Context) error {
 		if stage, last = dave.on(customRuns).Create(ctx, standalone("mutated", ours), dry); last != nil {
 			return false, nil
 		}
-		return text(answer, "spec", "user") != "" && initiator(run) != "" && initiator(stage) != "", nil
+		return text(answer, "spec", "user") != "" && text(hand, "spec", "user") != "" && text(frozen, "spec", "user") != "" && initiator(run) != "" && initiator(stage) != "", nil
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the mutating policies to work: %w (the last try says %w)", err, last)

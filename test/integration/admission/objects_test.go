@@ -42,6 +42,17 @@ func approval(fields string) *unstructured.Unstructured {
 		"spec:\n  runRef: {name: web-confirm, uid: 0b5e}\n  question: confirm-1\n  decision: Approve\n  %s\n", fresh("answer"), fields)
 }
 
+// intervention is a pause of a run; fields are more of its spec.
+func intervention(fields string) *unstructured.Unstructured {
+	return object("apiVersion: stages.periplus.dev/v1alpha1\nkind: Intervention\nmetadata: {name: %s}\n"+
+		"spec:\n  runRef: {kind: PipelineRun, name: web-1, uid: 77aa}\n  action: Pause\n  message: lunch\n  %s\n", fresh("hand"), fields)
+}
+
+// freeze stops everything; fields are more of its spec.
+func freeze(fields string) *unstructured.Unstructured {
+	return object("apiVersion: stages.periplus.dev/v1alpha1\nkind: Freeze\nmetadata: {name: %s}\nspec:\n  message: the cables are cut\n  %s\n", fresh("freeze"), fields)
+}
+
 func pipelineRun() *unstructured.Unstructured {
 	return object("apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: %s}\nspec: {pipelineRef: {name: web}}\n", fresh("web"))
 }

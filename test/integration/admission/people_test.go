@@ -5,6 +5,7 @@ package admission
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,11 +17,13 @@ import (
 )
 
 var (
-	approvals    = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "approvals"}
-	releases     = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "releases"}
-	targets      = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "targets"}
-	customRuns   = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1beta1", Resource: "customruns"}
-	pipelineRuns = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
+	approvals     = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "approvals"}
+	interventions = approvals.GroupVersion().WithResource("interventions")
+	freezes       = approvals.GroupVersion().WithResource("freezes")
+	releases      = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "releases"}
+	targets       = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "targets"}
+	customRuns    = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1beta1", Resource: "customruns"}
+	pipelineRuns  = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
 )
 
 // person is somebody who calls the API server.
@@ -34,6 +37,8 @@ var (
 	alice      = user("alice", "release-engineers")
 	bob        = user("bob", "sre")
 	dave       = user("dave", "operators")
+	fay        = user("fay", "on-call")
+	gus        = user("gus", "on-call")
 	tekton     = account("tekton-pipelines", "tekton-pipelines-controller")
 	controller = account("periplus-system", "periplus-controller")
 	collector  = account("kube-system", "generic-garbage-collector")
@@ -63,12 +68,15 @@ func (p person) client() dynamic.Interface {
 }
 
 func (p person) on(r schema.GroupVersionResource) dynamic.ResourceInterface {
+	if r == freezes {
+		return p.client().Resource(r)
+	}
 	return p.client().Resource(r).Namespace(namespace)
 }
 
 func resourceOf(obj *unstructured.Unstructured) schema.GroupVersionResource {
-	for _, r := range []schema.GroupVersionResource{approvals, releases, targets, customRuns, pipelineRuns} {
-		if map[string]string{"Approval": "approvals", "Release": "releases", "Target": "targets", "CustomRun": "customruns", "PipelineRun": "pipelineruns"}[obj.GetKind()] == r.Resource {
+	for _, r := range []schema.GroupVersionResource{approvals, interventions, freezes, releases, targets, customRuns, pipelineRuns} {
+		if strings.ToLower(obj.GetKind())+"s" == r.Resource {
 			return r
 		}
 	}

@@ -25,6 +25,32 @@ func claiming(who string) func() *unstructured.Unstructured {
 	return func() *unstructured.Unstructured { return startedBy(pipelineRun(), who) }
 }
 
+func annotated(key, value string) func() *unstructured.Unstructured {
+	return func() *unstructured.Unstructured {
+		run := pipelineRun()
+		run.SetAnnotations(map[string]string{key: value})
+		return run
+	}
+}
+
+// child is a run that a ClusterHop makes.
+func child() *unstructured.Unstructured {
+	run := pipelineRun()
+	run.SetAnnotations(map[string]string{initiatorKey: "alice", "stages.periplus.dev/release": "web-1", "stages.periplus.dev/parent": "web-hop/77aa"})
+	return run
+}
+
+// annotate makes a run, by the controller where it is a child and else by alice, and changes an annotation of it.
+func annotate(by person, run func() *unstructured.Unstructured, key, value string) func(context.Context, *testing.T) error {
+	return func(ctx context.Context, t *testing.T) error {
+		obj, maker := run(), alice
+		if obj.GetAnnotations()["stages.periplus.dev/parent"] != "" {
+			maker = controller
+		}
+		return by.merge(ctx, made(t, maker, obj), `{"metadata":{"annotations":{"`+key+`":`+value+`}}}`)
+	}
+}
+
 var unstampedPipelineRuns = []attempt{
 	{name: "a run that does not say who started it stays so", try: start(alice, pipelineRun, "")},
 	{name: "a run that says the caller started it is believed", try: start(alice, claiming("alice"), "alice")},
@@ -71,6 +97,25 @@ var starts = []attempt{
 		_, err := dave.on(pipelineRuns).Update(ctx, run, metav1.UpdateOptions{})
 		return err
 	}, refused: []string{initiatorKey, "a replace must carry it along"}},
+	{name: "a run that claims to be part of another's release is refused", try: start(alice, annotated("stages.periplus.dev/release", "theirs"), ""),
+		refused: []string{"stages.periplus.dev/release", "periplus-controller", "retry-of"}},
+	{name: "a run that claims to have been made by a hop is refused to the cluster's admin as well", try: start(admin, annotated("stages.periplus.dev/parent", "web-hop/77aa"), ""),
+		refused: []string{"stages.periplus.dev/parent"}},
+	{name: "our controller makes a child of a hop, in the initiator's name", try: start(controller, child, "alice")},
+	{name: "Tekton passes a release on to the runs within a child", try: start(tekton, child, "alice")},
+	{name: "a run cannot be put into a release afterwards", try: annotate(alice, pipelineRun, "stages.periplus.dev/release", `"theirs"`), refused: []string{"stages.periplus.dev/release", "never changes"}},
+	{name: "a run cannot be put into a release by a Pipeline's annotations, which Tekton copies", try: annotate(tekton, pipelineRun, "stages.periplus.dev/release", `"theirs"`),
+		refused: []string{"stages.periplus.dev/release", "never changes"}},
+	{name: "a child cannot be moved to another release, not by our controller either", try: annotate(controller, child, "stages.periplus.dev/release", `"theirs"`),
+		refused: []string{"stages.periplus.dev/release", "never changes"}},
+	{name: "a child cannot be taken from its hop", try: annotate(admin, child, "stages.periplus.dev/parent", "null"), refused: []string{"stages.periplus.dev/parent", "never changes"}},
+	{name: "a run says which run it retries", try: start(alice, annotated("stages.periplus.dev/retry-of", "web1"), "alice")},
+	{name: "a run cannot become a retry afterwards", try: annotate(alice, pipelineRun, "stages.periplus.dev/retry-of", `"web1"`), refused: []string{"stages.periplus.dev/retry-of", "never changes"}},
+	{name: "a retry cannot become that of another run", try: annotate(alice, annotated("stages.periplus.dev/retry-of", "web1"), "stages.periplus.dev/retry-of", `"web2"`),
+		refused: []string{"stages.periplus.dev/retry-of", "never changes"}},
+	{name: "a run says for whom it was started, which only a ReleasePolicy makes count", try: start(undertaker, annotated("stages.periplus.dev/on-behalf-of", "alice"), undertaker.name)},
+	{name: "for whom a run was started cannot be said afterwards", try: annotate(alice, pipelineRun, "stages.periplus.dev/on-behalf-of", `"bob"`),
+		refused: []string{"stages.periplus.dev/on-behalf-of", "never changes"}},
 	{name: "Tekton adds labels and annotations", try: func(ctx context.Context, t *testing.T) error {
 		run := made(t, alice, pipelineRun())
 		run.SetLabels(map[string]string{"tekton.dev/pipeline": "web"})

@@ -19,7 +19,7 @@ import (
 // TestRoles asks the server what the published roles allow. The controller is asked about a namespace in which it has
 // nothing but its published role.
 func TestRoles(t *testing.T) {
-	const everyKind = "approvals canaries clusterhops confirms guardsets partitionbumps releases targets"
+	const everyKind = "approvals canaries checks clusterhops confirms freezes guardsets interventions partitionbumps releasepolicies releases rollbacks soaks targets windows"
 	for _, c := range []struct {
 		name         string
 		user, in, ns string
@@ -35,28 +35,43 @@ func TestRoles(t *testing.T) {
 		{"an approver sees every kind", "bob", "sre", namespace, "get list watch", everyKind, "stages.periplus.dev", true},
 		{"an approver answers", "bob", "sre", namespace, "create", "approvals", "stages.periplus.dev", true},
 		{"an approver takes no answer back", "bob", "sre", namespace, "update patch delete deletecollection", "approvals", "stages.periplus.dev", false},
-		{"an approver changes nothing else", "bob", "sre", namespace, "create update patch delete", "canaries confirms guardsets releases targets", "stages.periplus.dev", false},
+		{"an approver changes nothing else", "bob", "sre", namespace, "create update patch delete", "canaries confirms freezes guardsets interventions releasepolicies releases targets", "stages.periplus.dev", false},
 		{"an approver starts and stops nothing", "bob", "sre", namespace, "create update patch delete", "pipelineruns customruns customruns/status", "tekton.dev", false},
 
 		{"an engineer starts, cancels and deletes runs", "alice", "", namespace, "get list watch create patch delete", "pipelineruns", "tekton.dev", true},
 		{"an engineer touches no CustomRun", "alice", "", namespace, "create update patch delete", "customruns customruns/status", "tekton.dev", false},
-		{"an engineer keeps stored stages, targets and guard sets", "alice", "", namespace, "create update patch delete", "canaries clusterhops confirms guardsets partitionbumps targets", "stages.periplus.dev", true},
+		{"an engineer keeps stored stages, targets and guard sets", "alice", "", namespace, "create update patch delete", "canaries checks clusterhops confirms guardsets partitionbumps rollbacks soaks targets windows", "stages.periplus.dev", true},
 		{"an engineer answers", "alice", "", namespace, "create", "approvals", "stages.periplus.dev", true},
-		{"an engineer changes no answer", "alice", "", namespace, "update patch delete deletecollection", "approvals", "stages.periplus.dev", false},
+		{"an engineer intervenes", "alice", "", namespace, "get list watch create", "interventions", "stages.periplus.dev", true},
+		{"an engineer changes no answer and no intervention", "alice", "", namespace, "update patch delete deletecollection", "approvals interventions", "stages.periplus.dev", false},
+		{"an engineer freezes nothing and lifts nothing", "alice", "", "", "create update patch delete deletecollection", "freezes", "stages.periplus.dev", false},
+		{"an engineer gives himself no member", "alice", "", "", "create update patch delete deletecollection", "releasepolicies", "stages.periplus.dev", false},
+		{"those on call freeze, lift, and delete what was lifted", "fay", "on-call", "", "get list watch create update patch delete", "freezes", "stages.periplus.dev", true},
+		{"those on call give themselves no member", "fay", "on-call", "", "create update patch delete", "releasepolicies", "stages.periplus.dev", false},
+		{"the platform team says who may release what", "pat", "", "", "get list watch create update patch delete", "releasepolicies", "stages.periplus.dev", true},
+		{"the platform team freezes nothing by that", "pat", "", "", "create update patch delete", "freezes", "stages.periplus.dev", false},
+		{"nobody is given the right to change policies with edit", "dave", "", "", "create update patch delete", "releasepolicies freezes", "stages.periplus.dev", false},
 		{"an engineer writes no record", "alice", "", namespace, "create update patch delete", "releases releases/status", "stages.periplus.dev", false},
 		{"an engineer adds no member", "alice", "", namespace, "create update patch delete", "members", "fleet.periplus.dev", false},
 		{"an engineer reads no secret", "alice", "", namespace, "get list", "secrets", "", false},
 
-		{"the controller runs stages", controller.name, "", "elsewhere", "get list watch update patch", "customruns", "tekton.dev", true},
+		{"the controller runs stages", controller.name, "", "elsewhere", "get list watch create update patch", "customruns", "tekton.dev", true},
 		{"the controller writes what stages come to", controller.name, "", "elsewhere", "update patch", "customruns/status", "tekton.dev", true},
-		{"the controller makes and deletes no CustomRun", controller.name, "", "elsewhere", "create delete deletecollection", "customruns", "tekton.dev", false},
-		{"the controller reads PipelineRuns", controller.name, "", "elsewhere", "get list watch", "pipelineruns", "tekton.dev", true},
-		{"the controller changes no PipelineRun", controller.name, "", "elsewhere", "create update patch delete", "pipelineruns pipelineruns/status", "tekton.dev", false},
+		{"the controller deletes no CustomRun", controller.name, "", "elsewhere", "delete deletecollection", "customruns", "tekton.dev", false},
+		{"the controller makes and cancels the children of a hop", controller.name, "", "elsewhere", "get list watch create patch", "pipelineruns", "tekton.dev", true},
+		{"the controller deletes no PipelineRun and decides none", controller.name, "", "elsewhere", "update delete deletecollection", "pipelineruns", "tekton.dev", false},
+		{"the controller decides no PipelineRun", controller.name, "", "elsewhere", "update patch", "pipelineruns/status", "tekton.dev", false},
+		{"the controller reads the Pipelines that hops name", controller.name, "", "elsewhere", "get", "pipelines", "tekton.dev", true},
+		{"the controller changes no Pipeline", controller.name, "", "elsewhere", "create update patch delete", "pipelines", "tekton.dev", false},
+		{"the controller reads the namespaces that policies select", controller.name, "", "", "get list watch", "namespaces", "", true},
+		{"the controller changes no namespace", controller.name, "", "", "create update patch delete", "namespaces", "", false},
 		{"the controller reads every kind", controller.name, "", "elsewhere", "get list watch", everyKind, "stages.periplus.dev", true},
 		{"the controller keeps records", controller.name, "", "elsewhere", "create update patch delete", "releases", "stages.periplus.dev", true},
 		{"the controller writes records", controller.name, "", "elsewhere", "update patch", "releases/status", "stages.periplus.dev", true},
-		{"the controller deletes answers", controller.name, "", "elsewhere", "delete", "approvals", "stages.periplus.dev", true},
-		{"the controller gives no answer", controller.name, "", "elsewhere", "create update patch", "approvals", "stages.periplus.dev", false},
+		{"the controller deletes answers and interventions", controller.name, "", "elsewhere", "delete", "approvals interventions", "stages.periplus.dev", true},
+		{"the controller gives no answer and intervenes in nothing", controller.name, "", "elsewhere", "create update patch", "approvals interventions", "stages.periplus.dev", false},
+		{"the controller gives no member", controller.name, "", "", "create update patch delete", "releasepolicies", "stages.periplus.dev", false},
+		{"the controller keeps no stored stage", controller.name, "", "elsewhere", "create update patch delete", "canaries rollbacks windows", "stages.periplus.dev", false},
 		{"the controller writes members' status", controller.name, "", "", "update patch", "members/status", "fleet.periplus.dev", true},
 		{"the controller changes no member", controller.name, "", "", "create update patch delete", "members", "fleet.periplus.dev", false},
 		{"the controller reports events", controller.name, "", "elsewhere", "create patch", "events", "", true},

@@ -77,6 +77,59 @@ func TestSchemas(t *testing.T) {
 		{name: "a confirm by more than there are is refused", kind: "Confirm", object: "spec: {required: 2, approvers: {users: [alice]}}", refused: []string{"required", "never be reached"}},
 		{name: "a confirm by some of a list that is not known yet", kind: "Confirm", object: "spec: {required: 2, approvers: {users: ['$(params.sre[*])']}}"},
 		{name: "a hop from nowhere is refused", kind: "ClusterHop", object: "spec: {target: web, from: [], to: [m2]}", refused: []string{"spec.from"}},
+		{name: "a hop is a gate", kind: "ClusterHop", object: "spec: {target: web, from: [m1], to: [m2], silentPeriod: 5m}"},
+		{name: "a hop is a carrier", kind: "ClusterHop", object: "spec: {pipelineRef: {name: web}, params: [{name: image, value: v2}], waves: [{members: [m1]}, {memberSelector: {}}], maxFailures: 10%}"},
+		{name: "a hop that is neither is refused", kind: "ClusterHop", object: "spec: {target: web}", refused: []string{"spec", "from and to (a gate)"}},
+		{name: "a hop that is both is refused", kind: "ClusterHop", object: "spec: {target: web, from: [m1], to: [m2], pipelineRef: {name: web}, waves: [{members: [m1]}]}",
+			refused: []string{"spec", "from and to (a gate)"}},
+		{name: "a gate with waves is refused", kind: "ClusterHop", object: "spec: {target: web, from: [m1], to: [m2], waves: [{members: [m1]}]}", refused: []string{"waves: go with pipelineRef"}},
+		{name: "a gate with failures is refused", kind: "ClusterHop", object: "spec: {target: web, from: [m1], to: [m2], maxFailures: 1}", refused: []string{"go with pipelineRef only"}},
+		{name: "a wave of nobody is refused", kind: "ClusterHop", object: "spec: {pipelineRef: {name: web}, waves: [{}]}", refused: []string{"spec.waves[0]", "name members"}},
+		{name: "a carrier whose guards have no pods to be judged on is refused", kind: "ClusterHop", object: "spec: {pipelineRef: {name: web}, waves: [{members: [m1]}], guardSets: [a]}",
+			refused: []string{"target: guards are judged"}},
+		{name: "two orders are refused", kind: "ClusterHop", object: "spec: {pipelineRef: {name: web}, waves: [{members: [m1]}], orderBy: {label: a, importance: Ascending}}",
+			refused: []string{"spec.orderBy", "exactly one"}},
+
+		{name: "a rollback needs to say nothing", kind: "Rollback", object: "spec: {}"},
+		{name: "a rollback of members names them", kind: "Rollback", object: "spec: {scope: Member, members: [$(params.member)]}"},
+		{name: "a rollback of no members is refused", kind: "Rollback", object: "spec: {scope: Member}", refused: []string{"members: go with scope: Member"}},
+		{name: "a rollback of the release names no members", kind: "Rollback", object: "spec: {members: [m1]}", refused: []string{"members: go with scope: Member"}},
+		{name: "a rollback by two records is refused", kind: "Rollback", object: "spec: {release: a, fromMembers: {release: b}}", refused: []string{"fromMembers", "leave out release"}},
+		{name: "a soak is a time", kind: "Soak", object: "spec: {duration: 10m}"},
+		{name: "a soak of no time is refused", kind: "Soak", object: "spec: {}", refused: []string{"spec.duration"}},
+		{name: "guards of a soak need a target", kind: "Soak", object: "spec: {duration: 10m, guardSets: [a]}", refused: []string{"target: guards are judged"}},
+		{name: "a check needs a target", kind: "Check", object: "spec: {members: [m1]}", refused: []string{"spec.target"}},
+		{name: "a window opens by cron", kind: "Window", object: "spec: {timeZone: Europe/Berlin, windows: [{schedule: '0 9 * * MON-THU', duration: 8h}]}"},
+		{name: "a window that opens in a zone of its own is refused", kind: "Window", object: "spec: {windows: [{schedule: 'TZ=UTC 0 9 * * *', duration: 8h}]}", refused: []string{"spec.windows[0].schedule"}},
+		{name: "a window that opens every so often is refused", kind: "Window", object: "spec: {windows: [{schedule: '@every 1h', duration: 8h}]}", refused: []string{"spec.windows[0].schedule"}},
+		{name: "a window with seconds is refused", kind: "Window", object: "spec: {windows: [{schedule: '0 0 9 * * *', duration: 8h}]}", refused: []string{"spec.windows[0].schedule"}},
+
+		{name: "a freeze without a reason is refused", kind: "Freeze", object: "spec: {user: admin}", refused: []string{"spec.message"}},
+		{name: "a freeze by names and labels is refused", kind: "Freeze", object: "spec: {message: m, user: admin, members: [m1], memberSelector: {}}", refused: []string{"members or memberSelector, not both"}},
+		{name: "a freeze is lifted", kind: "Freeze", object: "spec: {message: m, user: admin, groups: ['system:masters'], members: [m1]}", then: "spec: {message: m, user: admin, groups: ['system:masters'], members: [m1], lifted: {message: ok, user: admin}}"},
+		{name: "a freeze that shrinks is refused", kind: "Freeze", object: "spec: {message: m, user: admin}", then: "spec: {message: m, user: admin, members: [m1]}", refused: []string{"members: never change"}},
+		{name: "a freeze of other namespaces is refused", kind: "Freeze", object: "spec: {message: m, user: admin, namespaces: [a]}", then: "spec: {message: m, user: admin, namespaces: [b]}",
+			refused: []string{"namespaces: never change"}},
+		{name: "a freeze of other labels is refused", kind: "Freeze", object: "spec: {message: m, user: admin, memberSelector: {matchLabels: {a: b}}}",
+			then: "spec: {message: m, user: admin, memberSelector: {matchLabels: {a: c}}}", refused: []string{"memberSelector: never changes"}},
+		{name: "a freeze that ends sooner is refused", kind: "Freeze", object: "spec: {message: m, user: admin}", then: "spec: {message: m, user: admin, until: '2026-01-01T00:00:00Z'}", refused: []string{"until: never changes"}},
+		{name: "a freeze that comes to allow rollbacks is refused", kind: "Freeze", object: "spec: {message: m, user: admin}", then: "spec: {message: m, user: admin, rollbacks: Allow}", refused: []string{"rollbacks: never changes"}},
+		{name: "a freeze of another's is refused", kind: "Freeze", object: "spec: {message: m, user: admin}", then: "spec: {message: other, user: bob}", refused: []string{"message: never changes", "user: never changes"}},
+
+		{name: "a skip names its stage", kind: "Intervention", object: "spec: {runRef: {kind: PipelineRun, name: r, uid: u}, action: Skip, stageRef: {name: s, uid: v}, message: m, user: admin}"},
+		{name: "a skip of nothing is refused", kind: "Intervention", object: "spec: {runRef: {kind: PipelineRun, name: r, uid: u}, action: Skip, message: m, user: admin}", refused: []string{"stageRef: goes with action: Skip"}},
+		{name: "a pause of one stage is refused", kind: "Intervention", object: "spec: {runRef: {kind: PipelineRun, name: r, uid: u}, action: Pause, stageRef: {name: s, uid: v}, message: m, user: admin}",
+			refused: []string{"stageRef: goes with action: Skip"}},
+		{name: "an intervention in any run of the name is refused", kind: "Intervention", object: "spec: {runRef: {kind: PipelineRun, name: r, uid: ''}, action: Pause, message: m, user: admin}", refused: []string{"very run"}},
+		{name: "an intervention without a reason is refused", kind: "Intervention", object: "spec: {runRef: {kind: PipelineRun, name: r, uid: u}, action: Pause, message: '', user: admin}", refused: []string{"spec.message"}},
+		{name: "an action that does not exist is refused", kind: "Intervention", object: "spec: {runRef: {kind: PipelineRun, name: r, uid: u}, action: Sink, message: m, user: admin}", refused: []string{"spec.action", "Rollback"}},
+		{name: "an intervention that is edited is refused", kind: "Intervention", object: "spec: {runRef: {kind: PipelineRun, name: r, uid: u}, action: Pause, message: m, user: admin}",
+			then: "spec: {runRef: {kind: PipelineRun, name: r, uid: u}, action: Resume, message: m, user: admin}", refused: []string{"never changes"}},
+
+		{name: "a policy gives and demands", kind: "ReleasePolicy", object: "spec: {namespaces: {names: [shop]}, members: {selector: {matchLabels: {ring: prod}}}, require: {guardSets: [{namespace: platform, name: health}], " +
+			"confirms: [{approvers: {groups: [sre]}}], windows: [{schedule: '0 9 * * *', duration: 8h}], minBake: 5m}, onBehalfOf: ['system:serviceaccount:ci:releaser']}"},
+		{name: "a demanded yes of anybody is refused", kind: "ReleasePolicy", object: "spec: {require: {confirms: [{approvers: {}}]}}", refused: []string{"spec.require.confirms[0].approvers", "no demand"}},
+		{name: "a target says what becomes of it at the end", kind: "Target", object: "spec: {workload: " + workload + ", onEnd: RollBack}"},
 		{name: "a confirm that less than nobody must give is refused", kind: "Confirm", object: "spec: {required: -1}", refused: []string{"spec.required"}},
 		{name: "two guards of one name are refused", kind: "GuardSet", object: "spec: {guards: [{name: a, expr: 'true'}, {name: a, expr: 'false'}]}",
 			refused: []string{"spec.guards[1]", "Duplicate"}},
@@ -113,6 +166,21 @@ func TestSchemas(t *testing.T) {
 			object:  "status: {touched: [" + strings.Replace(touched, "{member", "{revision: r2, member", 1) + "]}",
 			then:    "status: {touched: [" + strings.Replace(touched, "{member", "{revision: r3, member", 1) + "]}",
 			refused: []string{"status.touched", "revision", "never changes once it is set"}},
+
+		{name: "what was touched learns its limit", kind: "Release", object: "status: {touched: [" + touched + "]}",
+			then: "status: {touched: [" + strings.Replace(touched, "{member", "{target: web, maxUnavailable: 25%, onEnd: RollBack, member", 1) + "]}"},
+		{name: "a limit that changes once it is known is refused", kind: "Release", object: "status: {touched: [" + strings.Replace(touched, "{member", "{maxUnavailable: 25%, member", 1) + "]}",
+			then: "status: {touched: [" + strings.Replace(touched, "{member", "{maxUnavailable: 50%, member", 1) + "]}", refused: []string{"status.touched.maxUnavailable", "never changes"}},
+		{name: "a limit that is taken away is refused", kind: "Release", object: "status: {touched: [" + strings.Replace(touched, "{member", "{maxUnavailable: 2, member", 1) + "]}",
+			then: "status: {touched: [" + touched + "]}", refused: []string{"status.touched.maxUnavailable", "never changes"}},
+		{name: "an end that changes once it is known is refused", kind: "Release", object: "status: {touched: [" + strings.Replace(touched, "{member", "{onEnd: RollBack, member", 1) + "]}",
+			then: "status: {touched: [" + strings.Replace(touched, "{member", "{onEnd: Leave, member", 1) + "]}", refused: []string{"status.touched.onEnd", "never changes"}},
+		{name: "a run that is taken off the record is refused", kind: "Release",
+			object: "status: {runs: [{kind: PipelineRun, name: web, uid: a, role: Root, since: '2026-01-01T00:00:00Z'}]}", then: "status: {runs: []}", refused: []string{"status.runs", "not taken away"}},
+		{name: "stages of one name in two children are two", kind: "Release", object: "status: {stages: [" +
+			"{name: canary, kind: Canary, run: a, uid: a, time: '2026-01-01T00:00:00Z'}, {carrier: hop/m1, name: canary, kind: Canary, run: b, uid: b, time: '2026-01-01T00:00:00Z'}]}"},
+		{name: "stages of one name in one run are refused", kind: "Release", object: "status: {stages: [" +
+			"{name: canary, kind: Canary, run: a, uid: a, time: '2026-01-01T00:00:00Z'}, {name: canary, kind: Canary, run: b, uid: b, time: '2026-01-01T00:00:00Z'}]}", refused: []string{"status.stages[1]", "Duplicate"}},
 
 		{name: "a member without a kubeconfig is refused", kind: "Member", object: "spec: {importance: 1}", refused: []string{"spec.kubeconfigSecretRef"}},
 		{name: "a member is reached by a Secret's key", kind: "Member", object: "spec: {kubeconfigSecretRef: {namespace: periplus-system, name: m1}}"},
@@ -165,6 +233,13 @@ var kinds = map[string]schema.GroupVersionResource{
 	"ClusterHop":    targets.GroupVersion().WithResource("clusterhops"),
 	"Confirm":       targets.GroupVersion().WithResource("confirms"),
 	"GuardSet":      targets.GroupVersion().WithResource("guardsets"),
+	"Rollback":      targets.GroupVersion().WithResource("rollbacks"),
+	"Soak":          targets.GroupVersion().WithResource("soaks"),
+	"Window":        targets.GroupVersion().WithResource("windows"),
+	"Check":         targets.GroupVersion().WithResource("checks"),
+	"Freeze":        freezes,
+	"Intervention":  interventions,
+	"ReleasePolicy": targets.GroupVersion().WithResource("releasepolicies"),
 	"Member":        {Group: "fleet.periplus.dev", Version: "v1alpha1", Resource: "members"},
 	"InPlaceSet":    {Group: "apps.periplus.dev", Version: "v1alpha1", Resource: "inplacesets"},
 }
@@ -177,7 +252,7 @@ func become(ctx context.Context, t *testing.T, kind, first, then string) error {
 		who = controller
 	}
 	client := who.on(gvr)
-	if kind == "Member" {
+	if kind == "Member" || kind == "ReleasePolicy" {
 		client = who.client().Resource(gvr)
 	}
 	obj := object("apiVersion: %s\nkind: %s\nmetadata: {name: %s}\n%s\n", gvr.GroupVersion(), kind, fresh("thing"), first)
