@@ -156,6 +156,8 @@ func TestSchemas(t *testing.T) {
 			then: "status: {touched: [" + strings.Replace(touched, "{member", "{revision: r2, member", 1) + "]}"},
 		{name: "what was touched and is taken off the record is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",
 			then: "status: {touched: []}", refused: []string{"status.touched", "not taken away"}},
+		{name: "a record whose touched list is dropped whole is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",
+			then: "status: {phase: Running}", refused: []string{"status.touched", "not taken away"}},
 		{name: "a previous state that changes is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",
 			then: "status: {touched: [" + strings.Replace(touched, "r1", "r0", 1) + "]}", refused: []string{"status.touched", "previous", "never changes"}},
 		{name: "a previous partition that changes is refused", kind: "Release", object: "status: {touched: [" + touched + "]}",

@@ -32,6 +32,7 @@ const (
 // +kubebuilder:printcolumn:name="Initiator",type=string,JSONPath=`.spec.initiator`
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.message`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || has(self.status)",message="status: a Release's status is not taken away"
 
 // Release is the record of one change carried by one root PipelineRun across the fleet. It is made before the first move, is not owned
 // by the run, and is kept for a time after it.
@@ -70,6 +71,7 @@ type RootRef struct {
 }
 
 // ReleaseStatus is what the release touched, moved and judged.
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.touched) || has(self.touched)",message="status.touched: entries are not taken away"
 type ReleaseStatus struct {
 	// Phase: Running, Succeeded, Failed, RollingBack, RolledBack.
 	// +kubebuilder:validation:MaxLength=32
@@ -120,6 +122,7 @@ type ReleaseStatus struct {
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.target) || has(self.target) && self.target == oldSelf.target",message="status.touched.target: never changes once it is set"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.maxUnavailable) || has(self.maxUnavailable) && [self.maxUnavailable] == [oldSelf.maxUnavailable]",message="status.touched.maxUnavailable: never changes once it is set"
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.onEnd) || has(self.onEnd) && self.onEnd == oldSelf.onEnd",message="status.touched.onEnd: never changes once it is set"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.revision) || has(self.revision)",message="status.touched.revision: never changes once it is set"
 type Touched struct {
 	// +kubebuilder:validation:MaxLength=253
 	Member string `json:"member"`
