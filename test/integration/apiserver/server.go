@@ -33,12 +33,14 @@ const (
 
 // Server is a running etcd and kube-apiserver.
 type Server struct {
-	dir     string
-	config  *rest.Config
-	etcd    *process
-	api     *process
-	dynamic dynamic.Interface
-	mapper  *restmapper.DeferredDiscoveryRESTMapper
+	dir    string
+	config *rest.Config
+	etcd   *process
+	api    *process
+	// collector is nil unless it was started.
+	collector *process
+	dynamic   dynamic.Interface
+	mapper    *restmapper.DeferredDiscoveryRESTMapper
 }
 
 // Start starts both in a directory of their own and returns when the API server is ready, which takes some 5 to 15 s of two cores. flags are
@@ -135,6 +137,9 @@ func (s *Server) AsServiceAccount(namespace, name string) *rest.Config {
 // Stop ends both programs and takes their directory away.
 func (s *Server) Stop() error {
 	var errs []error
+	if s.collector != nil {
+		errs = append(errs, s.collector.stop(10*time.Second))
+	}
 	if s.api != nil {
 		errs = append(errs, s.api.stop(10*time.Second))
 	}
