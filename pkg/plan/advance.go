@@ -29,7 +29,7 @@ func (s UnitState) Allowed() int32 {
 // Advance returns how many pods a unit may have on the new revision now, on the way to want, and whether that is more than its partition
 // allows already. limit is how many pods of the unit may be unavailable; negative means no limit of the stage's own. A partition is never
 // raised here. Pods that the partition already lets go, and that are not available again, count against the limit; old pods that are unavailable
-// anyway are taken first and cost nothing.
+// anyway are taken first and cost nothing. Pods that are on the new revision already are let go at once, for nothing starts by that.
 func Advance(s UnitState, want, limit int32) (next int32, move bool) {
 	allowed := s.Allowed()
 	if allowed >= want {
@@ -39,12 +39,13 @@ func Advance(s UnitState, want, limit int32) (next int32, move bool) {
 		return want, true
 	}
 	started := max(s.Updated, 0)
+	allowed = max(allowed, min(started, want))
 	toStart := max(allowed-started, 0)
 	broken := max(s.OldUnavailable-toStart, 0)
 	missing := max(s.Replicas-s.Pods, 0)
 	underway := max(started-s.UpdatedAvailable, 0) + max(missing, toStart)
 	next = min(want, allowed+broken+max(limit-underway-broken, 0))
-	return next, next > allowed
+	return next, next > s.Allowed()
 }
 
 // Halt returns how many pods a unit keeps on the new revision when a stage stops: those that are on it or on their way, so that no further

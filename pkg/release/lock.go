@@ -67,9 +67,21 @@ func (l *Locks) Check(ctx context.Context, rel *v1alpha1.Release, u *workload.Un
 	return held
 }
 
+// GoingBack is the rollback that is taking a release back now, or nil.
+func GoingBack(rel *v1alpha1.Release) *v1alpha1.RollbackRecord {
+	if b := rel.Status.Rollback; b != nil && b.CompletionTime == nil && rel.Status.Phase == v1alpha1.ReleaseRollingBack {
+		return b
+	}
+	return nil
+}
+
 // Over says whether a release moves nothing any more.
 func Over(rel *v1alpha1.Release) bool {
-	return rel.Status.Phase == v1alpha1.ReleaseSucceeded || rel.Status.Phase == v1alpha1.ReleaseFailed
+	switch rel.Status.Phase {
+	case v1alpha1.ReleaseSucceeded, v1alpha1.ReleaseFailed, v1alpha1.ReleaseRolledBack:
+		return true
+	}
+	return false
 }
 
 // IsHeld says whether err is a HeldError.

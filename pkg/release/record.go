@@ -70,6 +70,18 @@ func (r *Records) See(ctx context.Context, namespace string, root v1alpha1.RootR
 	return rel, nil
 }
 
+// Read returns a Release by name, or nil where there is none.
+func (r *Records) Read(ctx context.Context, namespace, name string) (*v1alpha1.Release, error) {
+	rel, err := r.Client.StagesV1alpha1().Releases(namespace).Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the record of release %s/%s: %w", namespace, name, err)
+	}
+	return rel, nil
+}
+
 // Update changes the status of a Release by one write against what the API server has now. change says whether there is anything to write.
 func (r *Records) Update(ctx context.Context, namespace, name string, change func(*v1alpha1.ReleaseStatus) bool) (*v1alpha1.Release, error) {
 	api := r.Client.StagesV1alpha1().Releases(namespace)

@@ -49,8 +49,8 @@ func (r *Reconciler) end(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (
 	if len(left) > 0 {
 		o.Message += "; could not be held back: " + strings.Join(left, "; ")
 	}
-	cancelled := o.Reason == v1beta1.CustomRunReasonCancelled.String()
-	if !cancelled && len(cr.Status.RetriesStatus) < cr.Spec.Retries {
+	asked := o.Succeeded || o.Reason == v1beta1.CustomRunReasonCancelled.String() || o.Reason == ReasonAborted
+	if !asked && len(cr.Status.RetriesStatus) < cr.Spec.Retries {
 		return r.retry(ctx, cr, run, o)
 	}
 	results := r.Task.Results()

@@ -35,11 +35,14 @@ type Config struct {
 	PipelineRuns pipelinev1listers.PipelineRunLister
 	Approvals    stageslisters.ApprovalLister
 	Releases     stageslisters.ReleaseLister
-	Fleet        Fleet
-	Kinds        workload.Kinds
-	Records      *release.Records
-	Locks        *release.Locks
-	Clock        clock.PassiveClock
+	// Interventions and Freezes stop stages, and end them.
+	Interventions stageslisters.InterventionLister
+	Freezes       stageslisters.FreezeLister
+	Fleet         Fleet
+	Kinds         workload.Kinds
+	Records       *release.Records
+	Locks         *release.Locks
+	Clock         clock.PassiveClock
 	// LockRecheck is how often a stage that waits for another release looks whether that is over, should no event say so.
 	LockRecheck time.Duration
 	// StatusEvery is the least time between two writes of a run's status that bring nothing but counts.

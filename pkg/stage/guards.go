@@ -84,8 +84,9 @@ func (r *Run) guardInput(member string, j Judging) guard.Input {
 			in.Missing = m.Message
 		}
 	}
-	in.Workload.Kind = r.Admitted.Target.Workload.Kind
-	in.Workload.Name = r.Admitted.Target.Workload.Name
+	if t := r.Admitted.Target; t != nil {
+		in.Workload.Kind, in.Workload.Name = t.Workload.Kind, t.Workload.Name
+	}
 	for _, u := range j.World.UnitsOf(member) {
 		in.Units = append(in.Units, guardUnit(&u, j.Want))
 		for _, p := range u.Pods {

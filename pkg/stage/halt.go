@@ -21,13 +21,27 @@ var errNotSeenYet = errors.New("its state is not seen yet")
 // halt raises partitions so that no further pod starts: the stage stops before its end. Trouble with one unit keeps no other from being held
 // back. left says what cannot be held back, err what is to be tried again. wrote is true where this pass has written something, and what it brought is still to be seen.
 func (r *Run) halt(ctx context.Context) (left []string, wrote bool, err error) {
-	if r.Release == nil || r.Admitted == nil || r.Admitted.Target == nil || !r.moves {
+	if r.Release == nil || r.Admitted == nil || !r.moves {
 		return nil, false, nil
 	}
-	w, err := r.Observe(r.Admitted.Members)
+	var w *World
+	if r.back {
+		w, err = r.observeTouched(r.Release.Status.Touched)
+	} else {
+		w, err = r.Observe(r.Admitted.Members)
+	}
 	if err != nil {
 		return nil, false, err
 	}
+	left, wrote, err = r.haltIn(ctx, w)
+	if err == nil {
+		r.Progress(w, membersOf(w), r.lastWant)
+	}
+	return left, wrote, err
+}
+
+// haltIn holds back what is seen of a world.
+func (r *Run) haltIn(ctx context.Context, w *World) (left []string, wrote bool, err error) {
 	var errs []error
 	for _, m := range w.Missing {
 		switch {
@@ -51,9 +65,6 @@ func (r *Run) halt(ctx context.Context) (left []string, wrote bool, err error) {
 		default:
 			errs = append(errs, err)
 		}
-	}
-	if len(errs) == 0 {
-		r.Progress(w, r.Admitted.Members, r.lastWant)
 	}
 	return left, wrote, errors.Join(errs...)
 }

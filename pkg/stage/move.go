@@ -35,6 +35,7 @@ func (p *moving) touch(ctx context.Context) (*Outcome, error) {
 		}
 		entries = append(entries, v1alpha1.Touched{
 			Member: u.Member, Kind: u.Kind, Workload: u.Workload, UID: u.UID, Unit: u.Name, Time: p.run.Stamp(), Previous: u.Lock.Previous,
+			Target: p.Rollout.Target, MaxUnavailable: p.run.Admitted.Target.MaxUnavailable, OnEnd: p.run.Admitted.Target.OnEnd,
 		})
 	}
 	if len(entries) == 0 {

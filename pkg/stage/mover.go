@@ -79,6 +79,7 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 	for _, link := range []func(context.Context) (*Outcome, error){
 		p.allThere,      // every unit that the stage began with
 		p.seeAllMembers, // before anything is touched every member must be seen and fit
+		p.still,         // people who stop it: pauses, freezes, a rollback of the release
 		p.lock,          // one release on a workload
 		p.touch,         // the record, before the first move
 		p.holdBack,      // what somebody else began
@@ -110,48 +111,62 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 
 // trouble turns errors that pass by themselves into a wait: a conflict means that the cache is behind, and the event that mends it wakes us.
 func (p *moving) trouble(err error) (Outcome, error) {
+	out, err := p.run.passing(err)
+	if err != nil {
+		return out, err
+	}
+	return p.timed(out), nil
+}
+
+// passing is the wait for an error that passes by itself, or the error.
+func (r *Run) passing(err error) (Outcome, error) {
 	var gone *fleet.UnreachableError
 	switch {
 	case apierrors.IsConflict(err):
-		return Wait(ReasonPreparing, "seeing what changed meanwhile").WakeAt(p.run.Now.Add(time.Second)), nil
+		return Wait(ReasonPreparing, "seeing what changed meanwhile").WakeAt(r.Now.Add(time.Second)), nil
 	case errors.Is(err, fleet.ErrBusy):
-		return Wait(ReasonConnecting, err.Error()).WakeAt(p.run.Now.Add(time.Second)), nil
+		return Wait(ReasonConnecting, err.Error()).WakeAt(r.Now.Add(time.Second)), nil
 	case errors.As(err, &gone):
-		return p.timed(Wait(ReasonUnreachable, err.Error())), nil
+		return Wait(ReasonUnreachable, err.Error()), nil
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
 		// A policy, a webhook or a missing permission there: somebody may mend it, until the progress deadline.
-		return p.timed(Wait(ReasonRefused, err.Error())).WakeAt(p.run.Now.Add(5 * time.Second)), nil
+		return Wait(ReasonRefused, err.Error()).WakeAt(r.Now.Add(5 * time.Second)), nil
 	}
 	return Outcome{}, err
 }
 
 // timed adds the progress deadline to a wait for pods or members, and fails the stage when it has passed.
 func (p *moving) timed(o Outcome) Outcome {
+	return p.run.inTime(o, p.world, p.Rollout.ProgressDeadline.Duration)
+}
+
+// inTime fails a wait for pods or members once the number of available updated pods has not grown for as long as the deadline.
+func (r *Run) inTime(o Outcome, w *World, deadline time.Duration) Outcome {
 	if o.phase != waiting {
 		return o
 	}
 	switch o.Reason {
 	case ReasonUpdatingPods, ReasonConnecting, ReasonUnreachable, ReasonPreparing, ReasonRefused:
 	default:
-		p.run.Status.Best = nil
+		r.Status.Best = nil
 		return o
 	}
 	available := int32(0)
-	for i := range p.world.Units {
-		available += p.world.Units[i].Count().UpdatedAvailable
+	for i := range w.Units {
+		available += w.Units[i].Count().UpdatedAvailable
 	}
-	if best := p.run.Status.Best; best == nil || available > best.Available {
-		p.run.Status.Best = &v1alpha1.Best{Available: available, At: p.run.Stamp()}
+	if best := r.Status.Best; best == nil || available > best.Available {
+		r.Status.Best = &v1alpha1.Best{Available: available, At: r.Stamp()}
 	}
-	limit := p.run.Status.Best.At.Add(p.Rollout.ProgressDeadline.Duration)
-	if p.run.Now.Before(limit) {
+	limit := r.Status.Best.At.Add(deadline)
+	if r.Now.Before(limit) {
 		return o.LimitedBy(limit)
 	}
 	reason := ReasonNoProgress
 	if o.Reason == ReasonUnreachable || o.Reason == ReasonRefused {
 		reason = o.Reason
 	}
-	return Fail(reason, fmt.Sprintf("no progress for %s (progressDeadline): %s", p.Rollout.ProgressDeadline.Duration, o.Message))
+	return Fail(reason, fmt.Sprintf("no progress for %s (progressDeadline): %s", deadline, o.Message))
 }
 
 // clear judges the Before guards once, before the first move of this stage.

@@ -2,6 +2,7 @@ package stage
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/workload"
@@ -36,6 +37,23 @@ func (r *Run) Progress(w *World, members []string, want func(u *workload.Unit) i
 		out = append(out, mp)
 	}
 	r.Status.Members = out
+}
+
+// membersOf are the members of a world, seen or not, each once.
+func membersOf(w *World) []string {
+	var out []string
+	add := func(m string) {
+		if !slices.Contains(out, m) {
+			out = append(out, m)
+		}
+	}
+	for i := range w.Units {
+		add(w.Units[i].Member)
+	}
+	for _, m := range w.Missing {
+		add(m.Member)
+	}
+	return out
 }
 
 func (r *Run) lastSeen(member, unit string) *v1alpha1.UnitProgress {

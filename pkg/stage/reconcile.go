@@ -19,6 +19,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/guard"
+	"github.com/periplus-dev/periplus/pkg/release"
 )
 
 // endingPatience is how long a run that ends may try to hold back what it moved.
@@ -171,11 +172,19 @@ func (r *Reconciler) pass(ctx context.Context, cr *v1beta1.CustomRun) (time.Time
 	if err != nil {
 		return time.Time{}, err
 	}
+	standing, err := run.standing()
+	if err != nil {
+		return time.Time{}, err
+	}
 	switch {
 	case run.Status.Ending != nil:
 		return r.end(ctx, cr, run)
 	case cr.IsCancelled():
 		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: v1beta1.CustomRunReasonCancelled.String(), Message: cancelMessage(cr)})
+	case standing.Aborted != nil && !run.goesBack(r.Task):
+		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: ReasonAborted, Message: release.Words(standing.Aborted, "aborted")})
+	case standing.Skipped[cr.UID] != nil && skippable(r.Task):
+		return r.decide(ctx, cr, run, v1alpha1.Outcome{Succeeded: true, Reason: ReasonSkipped, Message: release.Words(standing.Skipped[cr.UID], "skipped")})
 	case !run.Deadline().IsZero() && !run.Now.Before(run.Deadline()):
 		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: v1beta1.CustomRunReasonTimedOut.String(), Message: timeoutMessage(run)})
 	case run.Admitted == nil:
@@ -251,6 +260,7 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 	if err := r.rootOf(ctx, run, cr); err != nil {
 		return nil, err
 	}
+	run.carriers = carriersOf(run, cr)
 	if st.Release != "" {
 		if run.Release, err = r.knownRelease(ctx, cr.Namespace, st.Release, run.Root.UID); err != nil {
 			return nil, err
@@ -299,10 +309,13 @@ func (r *Reconciler) resume(run *Run) error {
 		return errs.ToAggregate()
 	}
 	scope := r.Task.Scope(spec)
-	if scope != nil && (a.Target == nil || len(a.Members) == 0) {
+	if scope != nil && !scope.Back && (a.Target == nil || len(a.Members) == 0) {
 		return errors.New("no target or no member was admitted")
 	}
-	run.Spec, run.moves = spec, scope != nil && scope.Moves
+	run.Spec, run.moves, run.back = spec, scope != nil && scope.Moves, scope != nil && scope.Back
+	if s, ok := spec.(*v1alpha1.RollbackSpec); ok && s.Release != "" {
+		run.of, run.Release = s.Release, nil // not the root run's own, which the cache was asked for.
+	}
 	run.guards, err = r.compiled(guardKey{run.UID, run.Status.Attempt}, a.Guards)
 	return err
 }

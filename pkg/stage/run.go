@@ -46,8 +46,12 @@ type Run struct {
 	guards *guard.Set
 	wake   func()
 	wakeAt time.Time
-	// moves is true where the stage moves its target.
+	// moves is true where the stage moves workloads, back where it takes a release back, and then of is that release's name where it is not the root run's.
 	moves bool
+	back  bool
+	of    string
+	// carriers are the UIDs of the runs that interventions may name to mean this one: its own PipelineRun and the root's.
+	carriers []types.UID
 }
 
 // Deadline is when the attempt times out; zero where it never does.
@@ -147,7 +151,7 @@ func (r *Run) LockedByAnother(ctx context.Context, u *workload.Unit) (*release.H
 // recall reads the record from the API server before a run ends: the status may not say yet that there is one, and the cache not yet what
 // was touched, where a crash came between.
 func (r *Run) recall(ctx context.Context) error {
-	if r.Admitted == nil || r.Admitted.Target == nil {
+	if r.Admitted == nil || (r.Admitted.Target == nil && !r.back) {
 		return nil
 	}
 	r.Release = nil
@@ -159,7 +163,13 @@ func (r *Run) SeeRelease(ctx context.Context) error {
 	if r.Release != nil {
 		return nil
 	}
-	rel, err := r.frame.Records.See(ctx, r.Namespace, r.Root)
+	var rel *v1alpha1.Release
+	var err error
+	if r.of != "" {
+		rel, err = r.frame.Records.Read(ctx, r.Namespace, r.of)
+	} else {
+		rel, err = r.frame.Records.See(ctx, r.Namespace, r.Root)
+	}
 	if err != nil || rel == nil {
 		return err
 	}

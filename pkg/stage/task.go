@@ -42,8 +42,10 @@ type Scope struct {
 	MemberSelector *metav1.LabelSelector
 	Guards         []v1alpha1.Guard
 	GuardSets      []string
-	// Moves is true where the stage moves the target: what it moved is held back when it ends before its end.
+	// Moves is true where the stage moves workloads: what it moved is held back when it ends before its end.
 	Moves bool
+	// Back is true where the stage takes a release back: what it looks at is what that touched. It names no target and no members.
+	Back bool
 }
 
 // RolloutScope is the scope of a stage that moves a workload.
@@ -83,6 +85,12 @@ const (
 	ReasonRejected        = "Rejected"
 	ReasonInitiatorHidden = "InitiatorUnknown"
 	ReasonReleaseOver     = "ReleaseOver"
+	ReasonPaused          = "Paused"
+	ReasonFrozen          = "Frozen"
+	ReasonGoingBack       = "GoingBack"
+	ReasonAborted         = "Aborted"
+	ReasonSkipped         = "Skipped"
+	ReasonLeftBehind      = "LeftBehind"
 )
 
 type phase int

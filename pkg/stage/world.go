@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
@@ -18,8 +19,8 @@ type World struct {
 	Units []workload.Unit
 	// Missing members by name, with what is the matter.
 	Missing []Missing
-	kind    workload.Kind
-	// sessions by member.
+	// kinds are the adapters by kind of workload, sessions the access by member.
+	kinds    workload.Kinds
 	sessions map[string]workload.Session
 }
 
@@ -46,7 +47,7 @@ func (w *World) UnitsOf(member string) []workload.Unit {
 
 // Only is what is seen of some of the members.
 func (w *World) Only(members []string) *World {
-	out := &World{kind: w.kind, sessions: w.sessions}
+	out := &World{kinds: w.kinds, sessions: w.sessions}
 	for i := range w.Units {
 		if slices.Contains(members, w.Units[i].Member) {
 			out.Units = append(out.Units, w.Units[i])
@@ -62,12 +63,19 @@ func (w *World) Only(members []string) *World {
 
 // Observe looks at the target in the members, out of watch caches. A member that cannot be seen is reported, and hides no other.
 func (r *Run) Observe(members []string) (*World, error) {
-	w := &World{sessions: map[string]workload.Session{}}
-	kind, err := r.frame.Kinds.For(r.Admitted.Target.Workload)
-	if err != nil {
+	if _, err := r.frame.Kinds.For(r.Admitted.Target.Workload); err != nil {
 		return nil, invalid(err)
 	}
-	w.kind = kind
+	refs := map[string][]v1alpha1.WorkloadRef{}
+	for _, m := range members {
+		refs[m] = []v1alpha1.WorkloadRef{r.Admitted.Target.Workload}
+	}
+	return r.observe(members, refs)
+}
+
+// observe looks at workloads by member. What is not found hides nothing else in its member.
+func (r *Run) observe(members []string, refs map[string][]v1alpha1.WorkloadRef) (*World, error) {
+	w := &World{kinds: r.frame.Kinds, sessions: map[string]workload.Session{}}
 	for _, m := range members {
 		s, err := r.frame.Fleet.Open(r.UID, m, r.wake)
 		if err != nil && !errors.Is(err, fleet.ErrUnknownMember) {
@@ -78,20 +86,34 @@ func (r *Run) Observe(members []string) (*World, error) {
 			continue
 		}
 		w.sessions[m] = s
-		units, synced, err := kind.Observe(s, m, r.Namespace, r.Admitted.Target.Workload)
-		switch reach := s.Reachability(); {
-		case reach.State == fleet.Unreachable:
-			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonUnreachable, Unreachable: true,
-				Message: fmt.Sprintf("member %s cannot be reached since %s UTC: %s", m, reach.Since.UTC().Format(time.TimeOnly), reach.Message)})
-		case !synced:
-			message := "connecting to member " + m
+		var units []workload.Unit
+		var missing *Missing
+		for _, ref := range refs[m] {
+			kind, err := r.frame.Kinds.For(ref)
 			if err != nil {
-				message += ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
+				return nil, err
 			}
-			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonConnecting, Unreachable: true, Message: message})
-		case err != nil:
-			w.Missing = append(w.Missing, Missing{Member: m, Reason: ReasonInvalid, Message: err.Error(), NotFound: true})
-		default:
+			found, synced, err := kind.Observe(s, m, r.Namespace, ref)
+			units = append(units, found...)
+			switch {
+			case !synced:
+				message := "connecting to member " + m
+				if err != nil {
+					message += ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
+				}
+				missing = &Missing{Member: m, Reason: ReasonConnecting, Unreachable: true, Message: message}
+			case err != nil && missing == nil:
+				missing = &Missing{Member: m, Reason: ReasonInvalid, Message: err.Error(), NotFound: true}
+			}
+		}
+		if reach := s.Reachability(); reach.State == fleet.Unreachable {
+			missing = &Missing{Member: m, Reason: ReasonUnreachable, Unreachable: true,
+				Message: fmt.Sprintf("member %s cannot be reached since %s UTC: %s", m, reach.Since.UTC().Format(time.TimeOnly), reach.Message)}
+		}
+		if missing != nil {
+			w.Missing = append(w.Missing, *missing)
+		}
+		if missing == nil || missing.NotFound {
 			w.Units = append(w.Units, units...)
 		}
 	}
@@ -100,5 +122,5 @@ func (r *Run) Observe(members []string) (*World, error) {
 
 // write makes one write to a unit.
 func (r *Run) write(ctx context.Context, w *World, u *workload.Unit, what workload.Write) error {
-	return w.kind.Write(ctx, w.sessions[u.Member], u, what)
+	return w.kinds[u.Kind].Write(ctx, w.sessions[u.Member], u, what)
 }

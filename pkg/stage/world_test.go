@@ -48,6 +48,8 @@ type sea struct {
 	prs      cache.Indexer
 	answers  cache.Indexer
 	releases cache.Indexer
+	hands    cache.Indexer
+	freezes  cache.Indexer
 	ships    *ships
 	members  *fleettest.Members
 	frame    *stage.Frame
@@ -89,6 +91,8 @@ func newSea(t *testing.T, members ...string) *sea {
 		prs:      cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
 		answers:  cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
 		releases: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
+		hands:    cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
+		freezes:  cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}),
 		log:      &journal{},
 	}
 	s.ships = &ships{log: s.log, clock: s.clock, units: map[string]*ship{}}
@@ -107,6 +111,7 @@ func newSea(t *testing.T, members ...string) *sea {
 	s.frame, err = stage.NewFrame(stage.Config{
 		Tekton: s.tekton, Periplus: s.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
+		Interventions: stageslisters.NewInterventionLister(s.hands), Freezes: stageslisters.NewFreezeLister(s.freezes),
 		Fleet: stage.OverFleet(f), Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
 		Records: &release.Records{Client: s.periplus}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
 	})
@@ -257,7 +262,9 @@ type ships struct {
 	clock *clocktesting.FakeClock
 	units map[string]*ship
 	gone  map[string]bool // members whose caches are not synced
-	fail  func(u *workload.Unit, w workload.Write) error
+	// forgotten is true where the history of revisions is lost.
+	forgotten bool
+	fail      func(u *workload.Unit, w workload.Write) error
 }
 
 var _ workload.Kind = (*ships)(nil)
@@ -299,6 +306,17 @@ func (s *ships) Observe(_ workload.Session, member, _ string, _ v1alpha1.Workloa
 		return nil, true, fmt.Errorf("%w: InPlaceSet with labels app=web in namespace shop of member %s", workload.ErrNotFound, member)
 	}
 	return out, true, nil
+}
+
+func (s *ships) Template(_ context.Context, _ workload.Session, u *workload.Unit, revision string) (*corev1.PodTemplateSpec, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.forgotten {
+		return nil, fmt.Errorf("%w: revision %s of %s", workload.ErrNotFound, revision, u.Workload)
+	}
+	out := u.Template.DeepCopy()
+	out.Spec.Containers[0].Image = "shop/web:" + strings.TrimPrefix(revision, "rev-")
+	return out, nil
 }
 
 func (s *ships) Get(context.Context, workload.Session, string, string, string) (*workload.Unit, error) {

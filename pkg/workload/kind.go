@@ -25,6 +25,9 @@ type Kind interface {
 	Observe(s Session, member, namespace string, ref v1alpha1.WorkloadRef) (units []Unit, synced bool, err error)
 	// Write makes one write to the unit's workload. It conflicts when the workload is not as it was observed.
 	Write(ctx context.Context, s Session, u *Unit, w Write) error
+	// Template reads the template of a revision that the unit's workload had before, from its history in the member's API server. ErrNotFound where
+	// the history does not go back so far.
+	Template(ctx context.Context, s Session, u *Unit, revision string) (*corev1.PodTemplateSpec, error)
 	// Get reads one workload's lock and identity from the member's API server itself, for when no watch runs. ErrNotFound where it is gone.
 	Get(ctx context.Context, s Session, member, namespace, name string) (*Unit, error)
 }

@@ -147,6 +147,9 @@ type Touched struct {
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="oldSelf == '' || self == oldSelf",message="status.touched.revision: never changes once it is set"
 	Revision string `json:"revision,omitempty"`
+	// Back is when the workload was seen to be back at the previous revision, by a rollback. It goes when a later run of the release carries it on again.
+	// +optional
+	Back *metav1.Time `json:"back,omitempty"`
 	// Target that the workload was touched by, as it was then: its name, its limit, and what it said is to become of the workload should the run end
 	// without its `finally`. A rollback obeys them, whatever becomes of the Target.
 	// +optional

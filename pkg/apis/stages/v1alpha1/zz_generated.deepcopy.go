@@ -2234,6 +2234,10 @@ func (in *Touched) DeepCopyInto(out *Touched) {
 	*out = *in
 	in.Time.DeepCopyInto(&out.Time)
 	in.Previous.DeepCopyInto(&out.Previous)
+	if in.Back != nil {
+		in, out := &in.Back, &out.Back
+		*out = (*in).DeepCopy()
+	}
 	if in.MaxUnavailable != nil {
 		in, out := &in.MaxUnavailable, &out.MaxUnavailable
 		*out = new(intstr.IntOrString)

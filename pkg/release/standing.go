@@ -1,0 +1,68 @@
+package release
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// Standing is what people's interventions come to for a run, each with the one that says so; nil where nobody does.
+type Standing struct {
+	// Paused until somebody resumes.
+	Paused *v1alpha1.Intervention
+	// Aborted ends every stage: by an Abort, or by a Rollback.
+	Aborted *v1alpha1.Intervention
+	// Rollback asks for the release to be taken back.
+	Rollback *v1alpha1.Intervention
+	// Skipped stages, by the UID of their CustomRun.
+	Skipped map[types.UID]*v1alpha1.Intervention
+}
+
+// Stand reads the interventions that name one of the runs, in the order in which they were made. Retry is a new beginning: what was said of the run before
+// does not reach the one that joins.
+func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
+	mine := make([]*v1alpha1.Intervention, 0, len(all))
+	for _, i := range all {
+		if slices.Contains(runs, i.Spec.RunRef.UID) {
+			mine = append(mine, i)
+		}
+	}
+	slices.SortFunc(mine, func(x, y *v1alpha1.Intervention) int {
+		if c := x.CreationTimestamp.Compare(y.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return strings.Compare(x.Name, y.Name)
+	})
+	s := Standing{Skipped: map[types.UID]*v1alpha1.Intervention{}}
+	for _, i := range mine {
+		switch i.Spec.Action {
+		case v1alpha1.ActionPause:
+			s.Paused = i
+		case v1alpha1.ActionResume:
+			s.Paused = nil
+		case v1alpha1.ActionAbort:
+			s.Aborted = i
+		case v1alpha1.ActionRollback:
+			s.Aborted, s.Rollback = i, i
+		case v1alpha1.ActionSkip:
+			if i.Spec.StageRef != nil {
+				s.Skipped[i.Spec.StageRef.UID] = i
+			}
+		case v1alpha1.ActionRetry:
+			s.Paused, s.Aborted, s.Rollback = nil, nil, nil
+		}
+	}
+	return s
+}
+
+// Words say who did what and why, in one line.
+func Words(i *v1alpha1.Intervention, did string) string {
+	who := i.Spec.User
+	if who == "" {
+		who = "somebody unknown"
+	}
+	return did + " by " + who + " at " + i.CreationTimestamp.UTC().Format("15:04:05") + " UTC: " + i.Spec.Message
+}

@@ -1,0 +1,115 @@
+package stage
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/freeze"
+	"github.com/periplus-dev/periplus/pkg/release"
+)
+
+// Unskippable is a stage that no intervention skips.
+type Unskippable interface {
+	// WhyNotSkipped says what to do instead.
+	WhyNotSkipped() string
+}
+
+func skippable(t Task) bool {
+	_, not := t.(Unskippable)
+	return !not
+}
+
+// goesBack says whether the run takes a release back: what ends a release does not end that.
+func (r *Run) goesBack(t Task) bool {
+	return r.back || t.Kind() == "Rollback"
+}
+
+// carriersOf are the UIDs of the runs that an intervention may name to mean a stage: the root run's, and that of the PipelineRun which made the stage.
+func carriersOf(run *Run, cr *v1beta1.CustomRun) []types.UID {
+	out := []types.UID{run.Root.UID}
+	for _, o := range cr.OwnerReferences {
+		if o.Kind == "PipelineRun" && strings.HasPrefix(o.APIVersion, "tekton.dev/") && o.UID != run.Root.UID {
+			out = append(out, o.UID)
+		}
+	}
+	return out
+}
+
+// standing is what people's interventions come to for this run.
+func (r *Run) standing() (release.Standing, error) {
+	all, err := r.frame.Interventions.Interventions(r.Namespace).List(labels.Everything())
+	if err != nil {
+		return release.Standing{}, fmt.Errorf("listing interventions in namespace %s: %w", r.Namespace, err)
+	}
+	return release.Stand(all, r.carriers...), nil
+}
+
+// StandStill says why a stage may make no move in some members now: somebody paused the run, a freeze covers it, or the release is being taken back. It is nil where
+// nothing stands in the way.
+func (r *Run) StandStill(members []string) (*Outcome, error) {
+	if r.Release != nil && !r.back {
+		if b := release.GoingBack(r.Release); b != nil {
+			out := Wait(ReasonGoingBack, fmt.Sprintf("release %s is being taken back; everything else of it stands still", r.Release.Name))
+			return &out, nil
+		}
+	}
+	standing, err := r.standing()
+	if err != nil {
+		return nil, err
+	}
+	if p := standing.Paused; p != nil {
+		out := Wait(ReasonPaused, release.Words(p, "paused"))
+		out.Who, out.Command = "anybody who may create interventions", "periplus resume "+p.Spec.RunRef.Name+" -n "+r.Namespace
+		return &out, nil
+	}
+	freezes, err := r.frame.Freezes.List(labels.Everything())
+	if err != nil {
+		return nil, fmt.Errorf("listing freezes: %w", err)
+	}
+	moves := []freeze.Move{{Namespace: r.Namespace, Rollback: r.back}}
+	for _, m := range members {
+		move := freeze.Move{Namespace: r.Namespace, Member: m, Rollback: r.back}
+		if info, err := r.frame.Fleet.Info(m); err == nil {
+			move.Labels = info.Labels
+		}
+		moves = append(moves, move)
+	}
+	stopping := freeze.Stopping(freezes, r.Now, moves...)
+	if len(stopping) == 0 {
+		return nil, nil
+	}
+	out := Wait(ReasonFrozen, freeze.Describe(stopping))
+	out.Who, out.Command = "anybody who may lift freezes", "periplus unfreeze "+stopping[0].Name
+	out = out.WakeAt(freeze.Until(stopping))
+	return &out, nil
+}
+
+// still stops the stage at once where somebody wants it to stand still: pods that are under way get there, and no other starts. Guards go on watching.
+func (p *moving) still(ctx context.Context) (*Outcome, error) {
+	stop, err := p.run.StandStill(p.run.Admitted.Members)
+	if err != nil || stop == nil {
+		return nil, err
+	}
+	if p.run.Release != nil {
+		if _, _, err := p.run.haltIn(ctx, p.world); err != nil {
+			return nil, err
+		}
+		for _, watch := range []func(context.Context) (*Outcome, error){p.healthy, p.during} {
+			if out, err := watch(ctx); err != nil || (out != nil && out.phase == failed) {
+				return out, err
+			}
+		}
+	}
+	if p.state.FirstMoved == nil {
+		stop.Message += "; nothing was moved by this stage"
+	} else {
+		stop.Message += "; stands still at " + p.summary()
+	}
+	return stop, nil
+}

@@ -1,0 +1,43 @@
+package workload
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/periplus-dev/periplus/pkg/fleet"
+)
+
+// Template implements Kind. An InPlaceSet keeps a ControllerRevision <set>-<revision> for each revision that its history limit bears, with the template
+// where it stands in the set.
+func (a *inPlaceSets) Template(ctx context.Context, s Session, u *Unit, revision string) (*corev1.PodTemplateSpec, error) {
+	name := u.Workload + "-" + revision
+	var found *appsv1.ControllerRevision
+	err := s.Do(ctx, "reading ControllerRevision "+name, func(ctx context.Context, c fleet.Clients) (err error) {
+		found, err = c.Kube.AppsV1().ControllerRevisions(u.Namespace).Get(ctx, name, metav1.GetOptions{})
+		return err
+	})
+	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(found, &metav1.ObjectMeta{UID: u.UID}) {
+		return nil, fmt.Errorf("%w: revision %s of InPlaceSet %s in member %s is not in its history any more (revisionHistoryLimit)", ErrNotFound, revision, u.Workload, u.Member)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var data struct {
+		Spec struct {
+			Template *corev1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(found.Data.Raw, &data); err != nil {
+		return nil, fmt.Errorf("reading the template of revision %s of InPlaceSet %s in member %s: %w", revision, u.Workload, u.Member, err)
+	}
+	if data.Spec.Template == nil {
+		return nil, fmt.Errorf("revision %s of InPlaceSet %s in member %s holds no template", revision, u.Workload, u.Member)
+	}
+	return data.Spec.Template, nil
+}
