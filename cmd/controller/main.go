@@ -18,6 +18,7 @@ import (
 	periplusclient "github.com/periplus-dev/periplus/pkg/client/injection/client"
 	memberinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/member"
 	approvalinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/approval"
+	freezeinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/freeze"
 	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	memberreconciler "github.com/periplus-dev/periplus/pkg/reconciler/member"
@@ -26,9 +27,12 @@ import (
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
 	"github.com/periplus-dev/periplus/tasks/canary"
+	"github.com/periplus-dev/periplus/tasks/check"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
 	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
+	"github.com/periplus-dev/periplus/tasks/soak"
+	"github.com/periplus-dev/periplus/tasks/window"
 )
 
 func main() {
@@ -37,7 +41,9 @@ func main() {
 		memberreconciler.NewController(hub.fleetOf),
 		releasereconciler.NewController(hub.frameOf),
 	}
-	for _, task := range []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}} {
+	for _, task := range []stage.Task{
+		canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, soak.Task{}, window.Task{}, check.Task{},
+	} {
 		ctors = append(ctors, stage.NewController(hub.frameOf, task))
 	}
 	boot.Run("periplus-controller", ctors...)
@@ -73,7 +79,8 @@ func (h *hub) make(ctx context.Context) {
 		h.frame, err = stage.NewFrame(stage.Config{
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
-			Fleet: stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
+			Freezes: freezeinformer.Get(ctx).Lister(),
+			Fleet:   stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
 			Records: &release.Records{Client: client},
 			Locks:   &release.Locks{Hub: string(itself.UID), Client: client},
 		})

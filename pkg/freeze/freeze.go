@@ -52,11 +52,11 @@ func Covers(f *v1alpha1.Freeze, m Move) bool {
 	return err != nil || sel.Matches(labels.Set(m.Labels))
 }
 
-// Stopping are the Freezes in force that stop a move, oldest first.
-func Stopping(all []*v1alpha1.Freeze, m Move, now time.Time) []*v1alpha1.Freeze {
+// Stopping are the Freezes in force that stop any of some moves, oldest first.
+func Stopping(all []*v1alpha1.Freeze, now time.Time, moves ...Move) []*v1alpha1.Freeze {
 	var out []*v1alpha1.Freeze
 	for _, f := range all {
-		if InForce(f, now) && Covers(f, m) {
+		if InForce(f, now) && slices.ContainsFunc(moves, func(m Move) bool { return Covers(f, m) }) {
 			out = append(out, f)
 		}
 	}

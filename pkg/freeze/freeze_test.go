@@ -49,7 +49,7 @@ func TestWhatAFreezeStops(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := &v1alpha1.Freeze{Spec: c.spec}
-			if got := len(freeze.Stopping([]*v1alpha1.Freeze{f}, c.move, noon)) > 0; got != c.stops {
+			if got := len(freeze.Stopping([]*v1alpha1.Freeze{f}, noon, c.move)) > 0; got != c.stops {
 				t.Errorf("stops %v", got)
 			}
 		})
@@ -66,7 +66,7 @@ func TestOfSeveralFreezesTheOldestIsNamedFirstAndTheFirstToRunOutSaysWhenToLookA
 		make("old-b", time.Hour, v1alpha1.FreezeSpec{Message: "b"}),
 		make("old-a", time.Hour, v1alpha1.FreezeSpec{Message: "the cables\nare cut", User: "fay", Until: at(noon.Add(2 * time.Hour))}),
 	}
-	got := freeze.Stopping(all, freeze.Move{Namespace: "shop"}, noon)
+	got := freeze.Stopping(all, noon, freeze.Move{Namespace: "bank", Member: "m1"}, freeze.Move{Namespace: "shop"})
 	names := []string{}
 	for _, f := range got {
 		names = append(names, f.Name)

@@ -183,6 +183,11 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 
 	limits := guard.Limits{Params: append([]string{}, slices.Sorted(maps.Keys(out.Params))...)}
 	compile := func(guards []v1alpha1.Guard, at *field.Path) {
+		for i := range guards {
+			if scope.Once {
+				guards[i].When, guards[i].For, guards[i].Deadline = v1alpha1.Before, nil, nil
+			}
+		}
 		_, list := guard.CompileAll(guards, at, limits)
 		errs = append(errs, list...)
 		out.Guards = append(out.Guards, guards...)

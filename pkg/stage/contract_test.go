@@ -20,9 +20,12 @@ import (
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
 	"github.com/periplus-dev/periplus/tasks/canary"
+	"github.com/periplus-dev/periplus/tasks/check"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
 	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
+	"github.com/periplus-dev/periplus/tasks/soak"
+	"github.com/periplus-dev/periplus/tasks/window"
 )
 
 func percent(s string) *intstr.IntOrString {
@@ -63,7 +66,7 @@ func TestAFinishedRunKeepsItsConditionWhateverIsDoneToIt(t *testing.T) {
 
 // Trap 3: a result that is missing anywhere turns the whole PipelineRun into a validation failure.
 func TestEveryDeclaredResultIsEmittedWhenTheSpecIsWrong(t *testing.T) {
-	for _, task := range []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}} {
+	for _, task := range []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, soak.Task{}, window.Task{}, check.Task{}} {
 		t.Run(task.Kind(), func(t *testing.T) {
 			s := newSea(t, "m1")
 			v := s.sail(task, s.pipelineRun("web-1", "x"), "x", `{"nonsense": true}`)

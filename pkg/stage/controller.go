@@ -7,6 +7,8 @@ import (
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	customruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1beta1/customrun"
 	customrunreconciler "github.com/tektoncd/pipeline/pkg/client/injection/reconciler/pipeline/v1beta1/customrun"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 	"knative.dev/pkg/configmap"
@@ -16,6 +18,9 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	approvalinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/approval"
+	freezeinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/freeze"
+	interventioninformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/intervention"
+	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
 )
 
 // FinalizerName is our own: knative's default is shared by all CustomRun controllers, who would take each other's away.
@@ -66,6 +71,40 @@ func NewController(frame func(context.Context) *Frame, task Task) injection.Cont
 				impl.Enqueue(cr)
 			}
 		}))
+		wake := func(namespace string, mine func(*v1beta1.CustomRun) bool) {
+			all, err := runs.Lister().CustomRuns(namespace).List(labels.Everything())
+			if err != nil {
+				logging.FromContext(ctx).Errorw("Cannot tell runs what happened", "error", err)
+			}
+			for _, cr := range all {
+				if ours(cr) && cr.Status.CompletionTime == nil && mine(cr) {
+					impl.Enqueue(cr)
+				}
+			}
+		}
+		every := func(*v1beta1.CustomRun) bool { return true }
+		// A Freeze may stop, or let go on, any run that is not over; an intervention those of its namespace.
+		must(ctx, freezeinformer.Get(ctx).Informer(), controller.HandleAll(func(any) { wake(metav1.NamespaceAll, every) }))
+		must(ctx, interventioninformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
+			if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+				obj = d.Obj
+			}
+			if i, ok := obj.(*v1alpha1.Intervention); ok {
+				wake(i.Namespace, every)
+			}
+		}))
+		// Everything else of a release that is being taken back stands still.
+		must(ctx, releaseinformer.Get(ctx).Informer(), cache.ResourceEventHandlerFuncs{UpdateFunc: func(before, after any) {
+			old, ok := before.(*v1alpha1.Release)
+			rel, ok2 := after.(*v1alpha1.Release)
+			if !ok || !ok2 || old.Status.Phase == rel.Status.Phase {
+				return
+			}
+			wake(rel.Namespace, func(cr *v1beta1.CustomRun) bool {
+				st, err := statusOf(cr)
+				return err != nil || st.Release == rel.Name
+			})
+		}})
 		return impl
 	}
 }

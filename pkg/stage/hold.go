@@ -2,15 +2,16 @@ package stage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
-	"github.com/periplus-dev/periplus/pkg/freeze"
+	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/release"
 )
 
@@ -68,26 +69,12 @@ func (r *Run) StandStill(members []string) (*Outcome, error) {
 		out.Who, out.Command = "anybody who may create interventions", "periplus resume "+p.Spec.RunRef.Name+" -n "+r.Namespace
 		return &out, nil
 	}
-	freezes, err := r.frame.Freezes.List(labels.Everything())
-	if err != nil {
-		return nil, fmt.Errorf("listing freezes: %w", err)
-	}
-	moves := []freeze.Move{{Namespace: r.Namespace, Rollback: r.back}}
-	for _, m := range members {
-		move := freeze.Move{Namespace: r.Namespace, Member: m, Rollback: r.back}
-		if info, err := r.frame.Fleet.Info(m); err == nil {
-			move.Labels = info.Labels
-		}
-		moves = append(moves, move)
-	}
-	stopping := freeze.Stopping(freezes, r.Now, moves...)
-	if len(stopping) == 0 {
-		return nil, nil
-	}
-	out := Wait(ReasonFrozen, freeze.Describe(stopping))
-	out.Who, out.Command = "anybody who may lift freezes", "periplus unfreeze "+stopping[0].Name
-	out = out.WakeAt(freeze.Until(stopping))
-	return &out, nil
+	known := slices.DeleteFunc(slices.Clone(members), func(m string) bool {
+		_, err := r.frame.Fleet.Info(m)
+		return errors.Is(err, fleet.ErrUnknownMember) // nothing can be moved where there is no member.
+	})
+	freezes, err := r.Frozen(known, r.back)
+	return FrozenOutcome(freezes), err
 }
 
 // still stops the stage at once where somebody wants it to stand still: pods that are under way get there, and no other starts. Guards go on watching.

@@ -42,6 +42,8 @@ type Scope struct {
 	MemberSelector *metav1.LabelSelector
 	Guards         []v1alpha1.Guard
 	GuardSets      []string
+	// Once is true where every guard is judged once, as Before guards are, whatever it says itself.
+	Once bool
 	// Moves is true where the stage moves workloads: what it moved is held back when it ends before its end.
 	Moves bool
 	// Back is true where the stage takes a release back: what it looks at is what that touched. It names no target and no members.
@@ -72,6 +74,8 @@ const (
 	ReasonAwaitApproval   = "AwaitingApproval"
 	ReasonChecking        = "CheckingMembers"
 	ReasonSilentPeriod    = "SilentPeriod"
+	ReasonSoaking         = "Soaking"
+	ReasonWindowClosed    = "WindowClosed"
 	ReasonRetrying        = "Retrying"
 	ReasonRefused         = "WriteRefused"
 	ReasonSucceeded       = "Succeeded"

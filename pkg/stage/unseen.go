@@ -1,0 +1,36 @@
+package stage
+
+import (
+	"strings"
+
+	"github.com/periplus-dev/periplus/pkg/workload"
+)
+
+// Unseen says what is missing until every member is seen and its workloads were observed by their controllers: only then do pods say which of them
+// are updated. Nil where nothing is.
+func (w *World) Unseen() *Outcome {
+	var open []string
+	reason := ReasonChecking
+	for _, m := range w.Missing {
+		if m.NotFound {
+			out := Fail(ReasonInvalid, m.Message)
+			return &out
+		}
+		reason = m.Reason
+		open = append(open, m.Message)
+	}
+	for i := range w.Units {
+		if u := &w.Units[i]; !u.Observed {
+			open = append(open, unobserved(u))
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	out := Wait(reason, strings.Join(open, "; "))
+	return &out
+}
+
+func unobserved(u *workload.Unit) string {
+	return u.Ref() + ": " + u.Kind + " " + u.Workload + " is not yet observed by its controller"
+}
