@@ -3,7 +3,9 @@ package main
 
 import (
 	"context"
+	"flag"
 	"sync"
+	"time"
 
 	tektonclient "github.com/tektoncd/pipeline/pkg/client/injection/client"
 	pipelineruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1/pipelinerun"
@@ -19,6 +21,7 @@ import (
 	memberinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/member"
 	approvalinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/approval"
 	freezeinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/freeze"
+	interventioninformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/intervention"
 	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	memberreconciler "github.com/periplus-dev/periplus/pkg/reconciler/member"
@@ -31,18 +34,20 @@ import (
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
 	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
+	"github.com/periplus-dev/periplus/tasks/rollback"
 	"github.com/periplus-dev/periplus/tasks/soak"
 	"github.com/periplus-dev/periplus/tasks/window"
 )
 
 func main() {
 	hub := &hub{}
+	flag.DurationVar(&hub.retention, "release-retention", releasereconciler.DefaultRetention, "how long records of releases, answers and interventions are kept after a release's end; 0 for ever")
 	ctors := []injection.ControllerConstructor{
 		memberreconciler.NewController(hub.fleetOf),
 		releasereconciler.NewController(hub.frameOf),
 	}
 	for _, task := range []stage.Task{
-		canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, soak.Task{}, window.Task{}, check.Task{},
+		canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, window.Task{}, check.Task{},
 	} {
 		ctors = append(ctors, stage.NewController(hub.frameOf, task))
 	}
@@ -54,6 +59,8 @@ type hub struct {
 	once  sync.Once
 	fleet *fleet.Fleet
 	frame *stage.Frame
+	// retention of records.
+	retention time.Duration
 }
 
 func (h *hub) fleetOf(ctx context.Context) *fleet.Fleet {
@@ -79,10 +86,10 @@ func (h *hub) make(ctx context.Context) {
 		h.frame, err = stage.NewFrame(stage.Config{
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
-			Freezes: freezeinformer.Get(ctx).Lister(),
-			Fleet:   stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
-			Records: &release.Records{Client: client},
-			Locks:   &release.Locks{Hub: string(itself.UID), Client: client},
+			Interventions: interventioninformer.Get(ctx).Lister(), Freezes: freezeinformer.Get(ctx).Lister(),
+			Fleet: stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
+			Records: &release.Records{Client: client}, Retention: h.retention,
+			Locks: &release.Locks{Hub: string(itself.UID), Client: client},
 		})
 		if err != nil {
 			logger.Fatalw("Cannot make the frame of the stages", "error", err)

@@ -135,6 +135,16 @@ func SetRevision(st *v1alpha1.ReleaseStatus, member, kind, workload, revision st
 	return true
 }
 
+// GoneAhead notes that a workload that was taken back carries the release again. It says whether that is new.
+func GoneAhead(st *v1alpha1.ReleaseStatus, member, kind, workload string) bool {
+	t := Find(st, member, kind, workload)
+	if t == nil || t.Back == nil {
+		return false
+	}
+	t.Back = nil
+	return true
+}
+
 // AddMoves adds moves that are not there yet: a replay of a step adds nothing.
 func AddMoves(st *v1alpha1.ReleaseStatus, moves ...v1alpha1.Move) bool {
 	changed := false

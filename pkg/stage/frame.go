@@ -43,6 +43,8 @@ type Config struct {
 	Records       *release.Records
 	Locks         *release.Locks
 	Clock         clock.PassiveClock
+	// Retention is how long records of releases are kept after their end; for ever where it is zero.
+	Retention time.Duration
 	// LockRecheck is how often a stage that waits for another release looks whether that is over, should no event say so.
 	LockRecheck time.Duration
 	// StatusEvery is the least time between two writes of a run's status that bring nothing but counts.

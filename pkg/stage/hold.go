@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -40,6 +41,18 @@ func carriersOf(run *Run, cr *v1beta1.CustomRun) []types.UID {
 		}
 	}
 	return out
+}
+
+// joinedAt is when the PipelineRun that made a stage was created, or the stage itself where there is none. A PipelineRun that is not in the cache yet is young.
+func (r *Reconciler) joinedAt(cr *v1beta1.CustomRun) time.Time {
+	for _, o := range cr.OwnerReferences {
+		if o.Kind == "PipelineRun" && strings.HasPrefix(o.APIVersion, "tekton.dev/") {
+			if pr, err := r.PipelineRuns.PipelineRuns(cr.Namespace).Get(o.Name); err == nil && pr.UID == o.UID {
+				return pr.CreationTimestamp.Time
+			}
+		}
+	}
+	return cr.CreationTimestamp.Time
 }
 
 // standing is what people's interventions come to for this run.

@@ -43,7 +43,11 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 			return &out, nil
 		}
 		// In order, and no further than the first in trouble: two releases that go for the same workloads meet at the first of them.
-		if err := p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: locks.For(p.run.Release, u, p.run.Stamp())}); err != nil {
+		lock := locks.For(p.run.Release, u, p.run.Stamp())
+		if t := p.run.Touched(u); t != nil {
+			lock.Previous = t.Previous // the release has moved it before, and let go.
+		}
+		if err := p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: lock}); err != nil {
 			return nil, err
 		}
 	}

@@ -107,6 +107,16 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 		if t == nil {
 			return nil, fmt.Errorf("%s is not in the record of release %s", u.Ref(), p.run.Release.Name)
 		}
+		if t.Back != nil {
+			if !p.run.joinedAfter(t.Back.Time) {
+				out := Fail(ReasonReleaseOver, fmt.Sprintf("%s was taken back; a retry of the run carries it on again", u.Ref()))
+				return &out, nil
+			}
+			if u.Observed && u.UpdateRevision == t.Previous.Revision && !same {
+				todo = append(todo, writing{u, template})
+				continue
+			}
+		}
 		if t.Revision != "" {
 			if !same && u.Observed && u.UpdateRevision == t.Revision {
 				out := Fail(ReasonChanged, fmt.Sprintf("%s: the release carries revision %s, which is not what change asks for: a release carries one change; start another PipelineRun for another", u.Ref(), t.Revision))
@@ -127,7 +137,7 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 	}
 	var errs []error
 	for _, w := range todo {
-		if t := p.run.Touched(w.u); t == nil || t.Revision != "" {
+		if t := p.run.Touched(w.u); t == nil || (t.Revision != "" && t.Back == nil) {
 			continue
 		}
 		if err := p.run.write(ctx, p.world, w.u, workload.Write{What: "writing the new template, held back", Template: w.template, Partition: ptr.To(plan.Held())}); err != nil {
@@ -159,6 +169,8 @@ func (p *moving) revision(ctx context.Context) (*Outcome, error) {
 			fresh = append(fresh, u)
 		case t.Revision != u.UpdateRevision:
 			return changedSince(u, t), nil
+		case t.Back != nil:
+			fresh = append(fresh, u) // it carries the release's revision again.
 		}
 	}
 	if len(fresh) == 0 {
@@ -168,6 +180,7 @@ func (p *moving) revision(ctx context.Context) (*Outcome, error) {
 		changed := false
 		for _, u := range fresh {
 			changed = release.SetRevision(st, u.Member, u.Kind, u.Workload, u.UpdateRevision) || changed
+			changed = release.GoneAhead(st, u.Member, u.Kind, u.Workload) || changed
 			changed = release.AddMoves(st, p.move(u, "template "+u.UpdateRevision)) || changed
 		}
 		return changed

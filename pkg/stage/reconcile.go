@@ -260,7 +260,7 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 	if err := r.rootOf(ctx, run, cr); err != nil {
 		return nil, err
 	}
-	run.carriers = carriersOf(run, cr)
+	run.carriers, run.joined = carriersOf(run, cr), r.joinedAt(cr)
 	if st.Release != "" {
 		if run.Release, err = r.knownRelease(ctx, cr.Namespace, st.Release, run.Root.UID); err != nil {
 			return nil, err

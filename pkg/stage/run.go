@@ -52,7 +52,12 @@ type Run struct {
 	of    string
 	// carriers are the UIDs of the runs that interventions may name to mean this one: its own PipelineRun and the root's.
 	carriers []types.UID
+	// joined is when the run that the stage belongs to was created.
+	joined time.Time
 }
+
+// joinedAfter says whether the stage belongs to a run that was made after a time: a retry, and not one of those that stood by meanwhile.
+func (r *Run) joinedAfter(at time.Time) bool { return r.joined.After(at) }
 
 // Deadline is when the attempt times out; zero where it never does.
 func (r *Run) Deadline() time.Time {

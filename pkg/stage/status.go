@@ -33,6 +33,15 @@ func statusOf(cr *v1beta1.CustomRun) (*v1alpha1.RunStatus, error) {
 	return st, nil
 }
 
+// ReleaseOf is the name of the release that a stage belongs to, as its status says; empty where it says none.
+func ReleaseOf(cr *v1beta1.CustomRun) string {
+	st, err := statusOf(cr)
+	if err != nil {
+		return ""
+	}
+	return st.Release
+}
+
 func storeStatus(cr *v1beta1.CustomRun, st *v1alpha1.RunStatus) error {
 	raw, err := encode(st)
 	if err != nil {

@@ -51,6 +51,7 @@ type sea struct {
 	hands    cache.Indexer
 	freezes  cache.Indexer
 	ships    *ships
+	cables   *cables
 	members  *fleettest.Members
 	frame    *stage.Frame
 	log      *journal
@@ -105,6 +106,7 @@ func newSea(t *testing.T, members ...string) *sea {
 	s.members = ms
 	f := fleet.New(opts)
 	t.Cleanup(f.Stop)
+	s.cables = &cables{Fleet: stage.OverFleet(f), clock: s.clock, cut: map[string]bool{}}
 	s.periplus.PrependReactor("update", "releases", s.journalRelease)
 	s.tekton.PrependReactor("update", "customruns", reencode)
 	var err error
@@ -112,7 +114,7 @@ func newSea(t *testing.T, members ...string) *sea {
 		Tekton: s.tekton, Periplus: s.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
 		Interventions: stageslisters.NewInterventionLister(s.hands), Freezes: stageslisters.NewFreezeLister(s.freezes),
-		Fleet: stage.OverFleet(f), Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
+		Fleet: s.cables, Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
 		Records: &release.Records{Client: s.periplus}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
 	})
 	if err != nil {
@@ -244,6 +246,30 @@ func (v *voyage) result(name string) string {
 	}
 	v.t.Fatalf("%s has no result %s: %v", v.name, name, v.run().Status.Results)
 	return ""
+}
+
+// cables lead to the members, and can be cut.
+type cables struct {
+	stage.Fleet
+	clock *clocktesting.FakeClock
+	cut   map[string]bool
+}
+
+func (c *cables) Open(owner types.UID, member string, wake func()) (workload.Session, error) {
+	s, err := c.Fleet.Open(owner, member, wake)
+	if err != nil || !c.cut[member] {
+		return s, err
+	}
+	return severed{s, c.clock.Now()}, nil
+}
+
+type severed struct {
+	workload.Session
+	since time.Time
+}
+
+func (s severed) Reachability() fleet.Reachability {
+	return fleet.Reachability{State: fleet.Unreachable, Since: s.since, Message: "no answer"}
 }
 
 // ship is one unit's workload in memory, and a controller that does what an InPlaceSet's would, one pod at a turn.

@@ -18,6 +18,11 @@ var _ stage.Task = Task{}
 // Kind implements stage.Task.
 func (Task) Kind() string { return "Confirm" }
 
+// WhyNotSkipped implements stage.Unskippable: who may answer is what a Confirm is for.
+func (Task) WhyNotSkipped() string {
+	return "a Confirm is answered, not skipped: periplus approve or reject"
+}
+
 // Results implements stage.Task: the decision (Approve, Reject, or empty where there was none), and who said so as a JSON array.
 func (Task) Results() map[string]string { return map[string]string{"decision": "", "approvers": "[]"} }
 

@@ -21,7 +21,10 @@ import (
 	"knative.dev/pkg/apis"
 	"knative.dev/pkg/controller"
 
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	stageslisters "github.com/periplus-dev/periplus/pkg/client/listers/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/plan"
@@ -35,16 +38,20 @@ const unreachableRecheck = 30 * time.Second
 
 // closer closes the records of releases whose run is over.
 type closer struct {
-	releases     stageslisters.ReleaseLister
-	pipelineRuns pipelinev1listers.PipelineRunLister
-	customRuns   pipelinev1beta1listers.CustomRunLister
-	tekton       tektonclient.Interface
-	fleet        stage.Fleet
-	kinds        workload.Kinds
-	records      *record.Records
-	locks        *record.Locks
-	clock        clock.PassiveClock
-	enqueue      func(types.NamespacedName)
+	releases      stageslisters.ReleaseLister
+	pipelineRuns  pipelinev1listers.PipelineRunLister
+	customRuns    pipelinev1beta1listers.CustomRunLister
+	interventions stageslisters.InterventionLister
+	approvals     stageslisters.ApprovalLister
+	client        versioned.Interface
+	retention     time.Duration
+	tekton        tektonclient.Interface
+	fleet         stage.Fleet
+	kinds         workload.Kinds
+	records       *record.Records
+	locks         *record.Locks
+	clock         clock.PassiveClock
+	enqueue       func(types.NamespacedName)
 	// opened are the UIDs of releases that have members open, by name, to close them once only the name is known.
 	opened sync.Map
 }
@@ -64,20 +71,53 @@ func (c *closer) reconcile(ctx context.Context, key types.NamespacedName) error 
 	if err != nil {
 		return fmt.Errorf("reading release %s: %w", key, err)
 	}
-	if rel.Status.Released {
-		c.close(key)
-		return nil
-	}
+	var end *ending
 	if !record.Over(rel) {
-		end, err := c.ended(ctx, rel)
-		if err != nil || end == nil {
+		if end, err = c.ended(ctx, rel); err != nil {
 			return err
 		}
+	}
+	goesBack, err := c.back(ctx, rel, end)
+	if err != nil {
+		return retrySoon(err)
+	}
+	switch {
+	case goesBack:
+		return nil
+	case rel.Status.Released:
+		c.close(key)
+		return c.retire(ctx, rel)
+	case !record.Over(rel) && end == nil:
+		return nil
+	case !record.Over(rel):
 		if rel, err = c.conclude(ctx, rel, *end); err != nil {
 			return retrySoon(err)
 		}
 	}
 	return c.letGo(ctx, rel)
+}
+
+// wakeFor enqueues the release that a run of its own, made by no pipeline, takes back.
+func (c *closer) wakeFor(cr *v1beta1.CustomRun) {
+	if !stage.Ours(cr, "Rollback") {
+		return
+	}
+	if name := stage.ReleaseOf(cr); name != "" {
+		c.enqueue(types.NamespacedName{Namespace: cr.Namespace, Name: name})
+	}
+}
+
+// wakeCarried enqueues the releases that a run carries on for another.
+func (c *closer) wakeCarried(namespace string, run types.UID) {
+	all, err := c.releases.Releases(namespace).List(labels.Everything())
+	if err != nil {
+		return // there is no such cache: nothing was carried.
+	}
+	for _, rel := range all {
+		if slices.ContainsFunc(rel.Status.Runs, func(r v1alpha1.ReleaseRun) bool { return r.UID == run && r.Role != v1alpha1.RoleRoot }) {
+			c.enqueue(types.NamespacedName{Namespace: rel.Namespace, Name: rel.Name})
+		}
+	}
 }
 
 // ended says how the root run ended, nil while it is not over or while a stage of it still holds back what it moved.
@@ -144,14 +184,16 @@ func hasFinalizer(finalizers []string) bool {
 
 func (c *closer) conclude(ctx context.Context, rel *v1alpha1.Release, end ending) (*v1alpha1.Release, error) {
 	return c.records.Update(ctx, rel.Namespace, rel.Name, func(st *v1alpha1.ReleaseStatus) bool {
-		if st.Phase == v1alpha1.ReleaseSucceeded || st.Phase == v1alpha1.ReleaseFailed {
-			return false
+		if st.Phase != v1alpha1.ReleaseRunning && st.Phase != "" {
+			return false // it is over, or goes back again.
 		}
-		st.Phase = v1alpha1.ReleaseFailed
-		if end.succeeded {
+		st.Phase, st.Message = v1alpha1.ReleaseFailed, end.message
+		switch {
+		case st.Rollback != nil:
+			st.Message = "taken back in part: " + st.Rollback.Message
+		case end.succeeded:
 			st.Phase = v1alpha1.ReleaseSucceeded
 		}
-		st.Message = end.message
 		if len(st.Message) > 1000 {
 			st.Message = st.Message[:1000]
 		}
@@ -186,9 +228,15 @@ func (c *closer) letGo(ctx context.Context, rel *v1alpha1.Release) error {
 		return controller.NewRequeueAfter(unreachableRecheck)
 	}
 	if _, err := c.records.Update(ctx, rel.Namespace, rel.Name, func(st *v1alpha1.ReleaseStatus) bool {
-		changed := !st.Released
+		if st.Phase == v1alpha1.ReleaseRollingBack || st.Released {
+			return false
+		}
 		st.Released = true
-		return changed
+		if st.CompletionTime == nil {
+			at := metav1.NewTime(c.clock.Now())
+			st.CompletionTime = &at
+		}
+		return true
 	}); err != nil {
 		return retrySoon(err)
 	}

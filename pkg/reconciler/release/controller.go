@@ -20,6 +20,7 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	interventioninformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/intervention"
 	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
 	"github.com/periplus-dev/periplus/pkg/loop"
 	record "github.com/periplus-dev/periplus/pkg/release"
@@ -36,6 +37,7 @@ func NewController(frame func(context.Context) *stage.Frame) injection.Controlle
 		f := frame(ctx)
 		c := &closer{
 			releases: releases.Lister(), pipelineRuns: pipelineruninformer.Get(ctx).Lister(), customRuns: customruninformer.Get(ctx).Lister(),
+			interventions: interventioninformer.Get(ctx).Lister(), approvals: f.Approvals, client: f.Periplus, retention: f.Retention,
 			tekton: f.Tekton, fleet: f.Fleet, kinds: f.Kinds, records: f.Records, locks: f.Locks, clock: f.Clock,
 		}
 		impl := loop.New(ctx, loop.Config{
@@ -61,6 +63,7 @@ func NewController(frame func(context.Context) *stage.Frame) injection.Controlle
 		watch(releases.Informer(), controller.HandleAll(impl.Enqueue))
 		watch(pipelineruninformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
 			if pr, ok := unwrap(obj).(*pipelinev1.PipelineRun); ok {
+				c.wakeCarried(pr.Namespace, pr.UID)
 				impl.EnqueueKey(keyOf(pr, v1alpha1.RootRef{Kind: "PipelineRun", Name: pr.Name, UID: pr.UID}))
 			}
 		}))
@@ -70,11 +73,20 @@ func NewController(frame func(context.Context) *stage.Frame) injection.Controlle
 				return
 			}
 			impl.EnqueueKey(keyOf(cr, v1alpha1.RootRef{Kind: "CustomRun", Name: cr.Name, UID: cr.UID}))
+			c.wakeFor(cr)
 			for _, o := range cr.OwnerReferences {
 				if o.Kind == "PipelineRun" {
 					impl.EnqueueKey(keyOf(cr, v1alpha1.RootRef{Kind: o.Kind, Name: o.Name, UID: o.UID}))
 				}
 			}
+		}))
+		watch(interventioninformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
+			i, ok := unwrap(obj).(*v1alpha1.Intervention)
+			if !ok {
+				return
+			}
+			impl.EnqueueKey(keyOf(i, i.Spec.RunRef))
+			c.wakeCarried(i.Namespace, i.Spec.RunRef.UID)
 		}))
 		return impl
 	}
