@@ -51,7 +51,7 @@ func (Task) Step(_ context.Context, run *stage.Run) (stage.Outcome, error) {
 	}
 	set, err := windows.New(spec.Windows, spec.TimeZone)
 	if err != nil {
-		return stage.Fail(stage.ReasonInvalid, "spec.windows: "+err.Error()), nil
+		return stage.Outcome{}, fmt.Errorf("spec.windows, which were admitted: %w", err)
 	}
 	standing := set.At(run.Now)
 	if out := stage.FrozenOutcome(frozen); out != nil {
@@ -61,7 +61,7 @@ func (Task) Step(_ context.Context, run *stage.Run) (stage.Outcome, error) {
 		return *out, nil
 	}
 	if !standing.Open {
-		return stage.Wait(stage.ReasonWindowClosed, closed(standing, spec)).WakeAt(standing.Next), nil
+		return stage.Wait(stage.ReasonWindowClosed, closed(standing, spec)).LimitedBy(standing.Next), nil
 	}
 	opened := run.Now.UTC().Format(time.RFC3339)
 	return stage.Done("open at "+opened, map[string]string{"opened": opened}), nil
