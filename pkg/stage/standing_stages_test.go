@@ -259,7 +259,7 @@ func TestAWindowWaitsWhileWhatItNamesIsFrozen(t *testing.T) {
 	v.passFor(3 * time.Second)
 	v.wantsReason("Frozen")
 	v.says("freeze cables (fay: the cables are cut), and 1 more")
-	if w := v.status().Waiting; !strings.Contains(w.Who, "cables") || !strings.Contains(w.Command, "periplus unfreeze cables") {
+	if w := v.status().Waiting; !strings.Contains(w.Who, "cables") || !strings.Contains(w.Command, "freeze cables") {
 		t.Errorf("waits %+v", w)
 	}
 

@@ -179,6 +179,8 @@ func TestSchemas(t *testing.T) {
 			then: "status: {touched: [" + strings.Replace(touched, "{member", "{onEnd: Leave, member", 1) + "]}", refused: []string{"status.touched.onEnd", "never changes"}},
 		{name: "a run that is taken off the record is refused", kind: "Release",
 			object: "status: {runs: [{kind: PipelineRun, name: web, uid: a, role: Root, since: '2026-01-01T00:00:00Z'}]}", then: "status: {runs: []}", refused: []string{"status.runs", "not taken away"}},
+		{name: "runs that are dropped whole are refused", kind: "Release",
+			object: "status: {runs: [{kind: PipelineRun, name: web, uid: a, role: Root, since: '2026-01-01T00:00:00Z'}]}", then: "status: {phase: Running}", refused: []string{"status.runs", "not taken away"}},
 		{name: "stages of one name in two children are two", kind: "Release", object: "status: {stages: [" +
 			"{name: canary, kind: Canary, run: a, uid: a, time: '2026-01-01T00:00:00Z'}, {carrier: hop/m1, name: canary, kind: Canary, run: b, uid: b, time: '2026-01-01T00:00:00Z'}]}"},
 		{name: "stages of one name in one run are refused", kind: "Release", object: "status: {stages: [" +

@@ -72,6 +72,7 @@ type RootRef struct {
 
 // ReleaseStatus is what the release touched, moved and judged.
 // +kubebuilder:validation:XValidation:rule="!has(oldSelf.touched) || has(self.touched)",message="status.touched: entries are not taken away"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.runs) || has(self.runs)",message="status.runs: entries are not taken away"
 type ReleaseStatus struct {
 	// Phase: Running, Succeeded, Failed, RollingBack, RolledBack.
 	// +kubebuilder:validation:MaxLength=32

@@ -20,11 +20,7 @@ func (s *ReleasePolicySpec) Validate(p *field.Path) field.ErrorList {
 	errs := validateNamespaces(s.Namespaces.Names, p.Child("namespaces", "names"))
 	errs = append(errs, validateSelector(s.Namespaces.Selector, p.Child("namespaces", "selector"))...)
 	errs = append(errs, validateMembers(s.Members, p.Child("members"))...)
-	for i, u := range s.OnBehalfOf {
-		if u == "" {
-			errs = append(errs, field.Required(p.Child("onBehalfOf").Index(i), "a user as the API server names him, such as system:serviceaccount:ci:releaser"))
-		}
-	}
+	errs = append(errs, validateNamed(s.OnBehalfOf, p.Child("onBehalfOf"), "a user as the API server names him, such as system:serviceaccount:ci:releaser")...)
 	return append(errs, s.Require.validate(p.Child("require"))...)
 }
 
@@ -42,6 +38,8 @@ func (d *Demands) validate(p *field.Path) field.ErrorList {
 	}
 	for i, c := range d.Confirms {
 		at := p.Child("confirms").Index(i)
+		errs = append(errs, validateNamed(c.Approvers.Users, at.Child("approvers", "users"), "name a user")...)
+		errs = append(errs, validateNamed(c.Approvers.Groups, at.Child("approvers", "groups"), "name a group")...)
 		n := len(c.Approvers.Users)
 		switch {
 		case n+len(c.Approvers.Groups) == 0:
