@@ -7,6 +7,7 @@ import (
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	customruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1beta1/customrun"
 	customrunreconciler "github.com/tektoncd/pipeline/pkg/client/injection/reconciler/pipeline/v1beta1/customrun"
+	pipelinev1beta1listers "github.com/tektoncd/pipeline/pkg/client/listers/pipeline/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -40,10 +41,7 @@ func NewController(frame func(context.Context) *Frame, task Task) injection.Cont
 		runs := customruninformer.Get(ctx)
 		r := NewReconciler(frame(ctx), task, nil)
 		ours := func(obj any) bool {
-			if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = d.Obj
-			}
-			cr, ok := obj.(*v1beta1.CustomRun)
+			cr, ok := unwrapped(obj).(*v1beta1.CustomRun)
 			return ok && Ours(cr, task.Kind())
 		}
 		impl := customrunreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
@@ -57,60 +55,83 @@ func NewController(frame func(context.Context) *Frame, task Task) injection.Cont
 		})
 		impl.Concurrency = concurrency
 		r.enqueue = func(key types.NamespacedName) { impl.EnqueueKey(key) }
-		must(ctx, runs.Informer(), cache.FilteringResourceEventHandler{FilterFunc: ours, Handler: controller.HandleAll(impl.Enqueue)})
-		must(ctx, approvalinformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
-			if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = d.Obj
-			}
-			a, ok := obj.(*v1alpha1.Approval)
-			if !ok {
-				return
-			}
-			// Only runs of this kind are enqueued: knative puts a finalizer on whatever it is given.
-			if cr, err := runs.Lister().CustomRuns(a.Namespace).Get(a.Spec.RunRef.Name); err == nil && ours(cr) {
-				impl.Enqueue(cr)
-			}
-		}))
-		wake := func(namespace string, mine func(*v1beta1.CustomRun) bool) {
-			all, err := runs.Lister().CustomRuns(namespace).List(labels.Everything())
-			if err != nil {
-				logging.FromContext(ctx).Errorw("Cannot tell runs what happened", "error", err)
-			}
-			for _, cr := range all {
-				if ours(cr) && cr.Status.CompletionTime == nil && mine(cr) {
-					impl.Enqueue(cr)
-				}
-			}
+		from := Informers{
+			Runs: runs.Informer(), Approvals: approvalinformer.Get(ctx).Informer(), Interventions: interventioninformer.Get(ctx).Informer(),
+			Freezes: freezeinformer.Get(ctx).Informer(), Releases: releaseinformer.Get(ctx).Informer(),
 		}
-		every := func(*v1beta1.CustomRun) bool { return true }
-		// A Freeze may stop, or let go on, any run that is not over; an intervention those of its namespace.
-		must(ctx, freezeinformer.Get(ctx).Informer(), controller.HandleAll(func(any) { wake(metav1.NamespaceAll, every) }))
-		must(ctx, interventioninformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
-			if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
-				obj = d.Obj
-			}
-			if i, ok := obj.(*v1alpha1.Intervention); ok {
-				wake(i.Namespace, every)
-			}
-		}))
-		// Everything else of a release that is being taken back stands still.
-		must(ctx, releaseinformer.Get(ctx).Informer(), cache.ResourceEventHandlerFuncs{UpdateFunc: func(before, after any) {
-			old, ok := before.(*v1alpha1.Release)
-			rel, ok2 := after.(*v1alpha1.Release)
-			if !ok || !ok2 || old.Status.Phase == rel.Status.Phase {
-				return
-			}
-			wake(rel.Namespace, func(cr *v1beta1.CustomRun) bool {
-				st, err := statusOf(cr)
-				return err != nil || st.Release == rel.Name
-			})
-		}})
+		if err := Watch(task.Kind(), from, r.enqueue); err != nil {
+			logging.FromContext(ctx).Fatalw("Cannot watch", "error", err)
+		}
 		return impl
 	}
 }
 
-func must(ctx context.Context, inf cache.SharedIndexInformer, h cache.ResourceEventHandler) {
-	if _, err := inf.AddEventHandler(h); err != nil {
-		logging.FromContext(ctx).Fatalw("Cannot watch", "error", fmt.Errorf("adding an event handler: %w", err))
+// Informers are the caches whose events wake stages. They are not started yet.
+type Informers struct {
+	Runs, Approvals, Interventions, Freezes, Releases cache.SharedIndexInformer
+}
+
+// Watch has events enqueue the runs of a kind that they concern, and no other: knative puts a finalizer on whatever it is given.
+func Watch(kind string, from Informers, enqueue func(types.NamespacedName)) error {
+	lister := pipelinev1beta1listers.NewCustomRunLister(from.Runs.GetIndexer())
+	wake := func(cr *v1beta1.CustomRun) {
+		if Ours(cr, kind) {
+			enqueue(types.NamespacedName{Namespace: cr.Namespace, Name: cr.Name})
+		}
 	}
+	wakeAll := func(namespace string, concerned func(*v1beta1.CustomRun) bool) {
+		all, err := lister.CustomRuns(namespace).List(labels.Everything())
+		if err != nil {
+			return // a lister of a cache knows no error but a selector's.
+		}
+		for _, cr := range all {
+			if cr.Status.CompletionTime == nil && concerned(cr) {
+				wake(cr)
+			}
+		}
+	}
+	every := func(*v1beta1.CustomRun) bool { return true }
+	for inf, handler := range map[cache.SharedIndexInformer]cache.ResourceEventHandler{
+		from.Runs: controller.HandleAll(func(obj any) {
+			if cr, ok := unwrapped(obj).(*v1beta1.CustomRun); ok {
+				wake(cr)
+			}
+		}),
+		from.Approvals: controller.HandleAll(func(obj any) {
+			a, ok := unwrapped(obj).(*v1alpha1.Approval)
+			if !ok {
+				return
+			}
+			if cr, err := lister.CustomRuns(a.Namespace).Get(a.Spec.RunRef.Name); err == nil {
+				wake(cr)
+			}
+		}),
+		// A Freeze may stop, or let go on, any run that is not over; an intervention those of its namespace.
+		from.Freezes: controller.HandleAll(func(any) { wakeAll(metav1.NamespaceAll, every) }),
+		from.Interventions: controller.HandleAll(func(obj any) {
+			if i, ok := unwrapped(obj).(*v1alpha1.Intervention); ok {
+				wakeAll(i.Namespace, every)
+			}
+		}),
+		// Everything else of a release that is being taken back stands still.
+		from.Releases: cache.ResourceEventHandlerFuncs{UpdateFunc: func(before, after any) {
+			old, was := before.(*v1alpha1.Release)
+			rel, is := after.(*v1alpha1.Release)
+			if was && is && old.Status.Phase != rel.Status.Phase {
+				wakeAll(rel.Namespace, func(cr *v1beta1.CustomRun) bool { return ReleaseOf(cr) == rel.Name })
+			}
+		}},
+	} {
+		if _, err := inf.AddEventHandler(handler); err != nil {
+			return fmt.Errorf("adding an event handler: %w", err)
+		}
+	}
+	return nil
+}
+
+func unwrapped(obj any) any {
+	if d, ok := obj.(cache.DeletedFinalStateUnknown); ok {
+		return d.Obj
+	}
+	return obj
 }

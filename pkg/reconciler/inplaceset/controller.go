@@ -3,6 +3,7 @@ package inplaceset
 import (
 	"context"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/cache"
@@ -24,9 +26,11 @@ import (
 	"knative.dev/pkg/controller"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	periplusscheme "github.com/periplus-dev/periplus/pkg/client/clientset/versioned/scheme"
 	periplusclient "github.com/periplus-dev/periplus/pkg/client/injection/client"
 	"github.com/periplus-dev/periplus/pkg/client/injection/informers/apps/v1alpha1/inplaceset"
+	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/loop"
 	"github.com/periplus-dev/periplus/pkg/overlay"
 )
@@ -46,26 +50,68 @@ func WithSelector(ctx context.Context) context.Context {
 	return filteredfactory.WithSelectors(ctx, v1alpha1.LabelInPlaceSet)
 }
 
-// NewController wires the controller. The context must come from WithSelector.
-func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
-	sets := inplaceset.Get(ctx)
-	pods := filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer()
-	revisions := filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer()
-	slices := endpointsliceinformer.Get(ctx).Informer()
+// Parts are what the controller is made of. Informers are not started yet, and watch objects with LabelInPlaceSet; sets and slices all.
+type Parts struct {
+	Kube                          kubernetes.Interface
+	Periplus                      versioned.Interface
+	Sets, Pods, Revisions, Slices cache.SharedIndexInformer
+	Clock                         clock.PassiveClock
+	Recorder                      record.EventRecorder
+	// WritesAtOnce is how many pods of one set are written at the same time.
+	WritesAtOnce int
+	Enqueue      func(types.NamespacedName)
+	EnqueueAfter func(types.NamespacedName, time.Duration)
+}
 
+// Wire has the events of the informers enqueue sets, and returns one pass over a set.
+func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	r := &reconciler{
-		kube: kubeclient.Get(ctx), periplus: periplusclient.Get(ctx),
-		sets: sets.Lister(), pods: pods.GetIndexer(), revisions: revisions.GetIndexer(), slices: slices.GetIndexer(),
-		clock: clock.RealClock{}, recorder: newRecorder(ctx), drains: newDrains(), memory: newMemory(),
+		kube: p.Kube, periplus: p.Periplus,
+		sets: listers.NewInPlaceSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), revisions: p.Revisions.GetIndexer(), slices: p.Slices.GetIndexer(),
+		clock: p.Clock, recorder: p.Recorder, drains: newDrains(), memory: newMemory(),
+		writesAtOnce: p.WritesAtOnce, enqueue: p.Enqueue, enqueueAfter: p.EnqueueAfter,
 	}
 	r.writtenPods = overlay.New(r.clock, ownerUID[*corev1.Pod])
 	r.writtenRevisions = overlay.New(r.clock, ownerUID[*appsv1.ControllerRevision])
 	r.writtenSets = overlay.New(r.clock, func(set *v1alpha1.InPlaceSet) string { return string(set.UID) })
 
-	impl := loop.New(ctx, loop.Config{
-		Name: Name, Concurrency: concurrency, Reconcile: r.reconcile,
+	must(p.Sets.SetTransform(withoutManagedFields))
+	must(p.Pods.SetTransform(withoutManagedFields))
+	must(p.Revisions.SetTransform(withoutManagedFields))
+	must(p.Slices.SetTransform(onlyAddresses))
+	must(p.Pods.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
+	must(p.Revisions.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
+	must(p.Slices.AddIndexers(cache.Indexers{byAddress: indexByAddress}))
+
+	handle(p.Sets, handlers[*v1alpha1.InPlaceSet]{set: r.setChanged, gone: func(set *v1alpha1.InPlaceSet) { r.enqueue(keyOf(set)) }})
+	handle(p.Pods, handlers[*corev1.Pod]{set: r.podChanged, gone: r.podGone})
+	handle(p.Revisions, handlers[*appsv1.ControllerRevision]{
+		set:  func(_, revision *appsv1.ControllerRevision) { r.writtenRevisions.Observed(revision) },
+		gone: r.revisionGone,
+	})
+	handle(p.Slices, handlers[*discoveryv1.EndpointSlice]{
+		set:  func(before, now *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(before, now)) },
+		gone: func(slice *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(slice, nil)) },
+	})
+	return r.reconcile
+}
+
+// NewController wires the controller. The context must come from WithSelector.
+func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
+	sets := inplaceset.Get(ctx)
+	var impl *controller.Impl
+	reconcile := Wire(Parts{
+		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx),
+		Sets: sets.Informer(), Pods: filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(),
+		Revisions: filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(),
+		Clock: clock.RealClock{}, Recorder: newRecorder(ctx), WritesAtOnce: writesAtOnce,
+		Enqueue:      func(key types.NamespacedName) { impl.EnqueueKey(key) },
+		EnqueueAfter: func(key types.NamespacedName, after time.Duration) { impl.EnqueueKeyAfter(key, after) },
+	})
+	impl = loop.New(ctx, loop.Config{
+		Name: Name, Concurrency: concurrency, Reconcile: reconcile,
 		List: func() ([]types.NamespacedName, error) {
-			all, err := r.sets.List(labels.Everything())
+			all, err := sets.Lister().List(labels.Everything())
 			if err != nil {
 				return nil, fmt.Errorf("listing InPlaceSets: %w", err)
 			}
@@ -75,26 +121,6 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 			}
 			return keys, nil
 		},
-	})
-	r.enqueue, r.enqueueAfter = impl.EnqueueKey, impl.EnqueueKeyAfter
-
-	must(sets.Informer().SetTransform(withoutManagedFields))
-	must(pods.SetTransform(withoutManagedFields))
-	must(revisions.SetTransform(withoutManagedFields))
-	must(slices.SetTransform(onlyAddresses))
-	must(pods.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
-	must(revisions.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
-	must(slices.AddIndexers(cache.Indexers{byAddress: indexByAddress}))
-
-	handle(sets.Informer(), handlers[*v1alpha1.InPlaceSet]{set: r.setChanged, gone: func(set *v1alpha1.InPlaceSet) { r.enqueue(keyOf(set)) }})
-	handle(pods, handlers[*corev1.Pod]{set: r.podChanged, gone: r.podGone})
-	handle(revisions, handlers[*appsv1.ControllerRevision]{
-		set:  func(_, revision *appsv1.ControllerRevision) { r.writtenRevisions.Observed(revision) },
-		gone: r.revisionGone,
-	})
-	handle(slices, handlers[*discoveryv1.EndpointSlice]{
-		set:  func(before, now *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(before, now)) },
-		gone: func(slice *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(slice, nil)) },
 	})
 	return impl
 }

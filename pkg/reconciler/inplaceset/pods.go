@@ -48,7 +48,7 @@ func (r *reconciler) create(ctx context.Context, p *pass) error {
 	for at, batch := 0, 1; at < len(wanted); batch *= 2 {
 		end := min(at+batch, len(wanted))
 		var group errgroup.Group
-		group.SetLimit(writesAtOnce)
+		group.SetLimit(r.writesAtOnce)
 		for i := at; i < end; i++ {
 			pod := newPod(p.set, templates[wanted[i]], names[i], wanted[i])
 			group.Go(func() error { return r.createPod(ctx, p, pod) })

@@ -42,6 +42,7 @@ type reconciler struct {
 	drains   *drains
 	memory   *memory
 
+	writesAtOnce int
 	enqueue      func(types.NamespacedName)
 	enqueueAfter func(types.NamespacedName, time.Duration)
 }

@@ -39,7 +39,7 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 	p.waits = waits{}
 	var failed failures
 	var group errgroup.Group
-	group.SetLimit(writesAtOnce)
+	group.SetLimit(r.writesAtOnce)
 	for _, pod := range p.pods {
 		if discarded[pod.Name] {
 			group.Go(func() error { failed.add(r.deletePod(ctx, p, pod)); return nil })

@@ -10,6 +10,8 @@ import (
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	pipelineruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1/pipelinerun"
 	customruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1beta1/customrun"
+	pipelinev1listers "github.com/tektoncd/pipeline/pkg/client/listers/pipeline/v1"
+	pipelinev1beta1listers "github.com/tektoncd/pipeline/pkg/client/listers/pipeline/v1beta1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -22,6 +24,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	interventioninformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/intervention"
 	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
+	stageslisters "github.com/periplus-dev/periplus/pkg/client/listers/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/loop"
 	record "github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
@@ -30,18 +33,77 @@ import (
 // concurrency is how many releases are closed at once.
 const concurrency = 8
 
+// Parts are what the controller is made of. Informers are not started yet.
+type Parts struct {
+	Frame                              *stage.Frame
+	Releases, PipelineRuns, CustomRuns cache.SharedIndexInformer
+	Interventions                      cache.SharedIndexInformer
+	Enqueue                            func(types.NamespacedName)
+}
+
+// Wire has the events of the informers enqueue releases, and returns one pass over a release.
+func Wire(p Parts) (func(context.Context, types.NamespacedName) error, error) {
+	f := p.Frame
+	c := &closer{
+		releases: stageslisters.NewReleaseLister(p.Releases.GetIndexer()), pipelineRuns: pipelinev1listers.NewPipelineRunLister(p.PipelineRuns.GetIndexer()),
+		customRuns:    pipelinev1beta1listers.NewCustomRunLister(p.CustomRuns.GetIndexer()),
+		interventions: stageslisters.NewInterventionLister(p.Interventions.GetIndexer()), approvals: f.Approvals, client: f.Periplus, retention: f.Retention,
+		tekton: f.Tekton, fleet: f.Fleet, kinds: f.Kinds, records: f.Records, locks: f.Locks, clock: f.Clock, enqueue: p.Enqueue,
+	}
+	for inf, handle := range map[cache.SharedIndexInformer]func(any){
+		p.Releases: func(obj any) {
+			if rel, ok := unwrap(obj).(*v1alpha1.Release); ok {
+				p.Enqueue(types.NamespacedName{Namespace: rel.Namespace, Name: rel.Name})
+			}
+		},
+		p.PipelineRuns: func(obj any) {
+			if pr, ok := unwrap(obj).(*pipelinev1.PipelineRun); ok {
+				c.wakeCarried(pr.Namespace, pr.UID)
+				p.Enqueue(keyOf(pr, v1alpha1.RootRef{Kind: "PipelineRun", Name: pr.Name, UID: pr.UID}))
+			}
+		},
+		p.CustomRuns: func(obj any) {
+			cr, ok := unwrap(obj).(*v1beta1.CustomRun)
+			if !ok {
+				return
+			}
+			p.Enqueue(keyOf(cr, v1alpha1.RootRef{Kind: "CustomRun", Name: cr.Name, UID: cr.UID}))
+			c.wakeFor(cr)
+			for _, o := range cr.OwnerReferences {
+				if o.Kind == "PipelineRun" {
+					p.Enqueue(keyOf(cr, v1alpha1.RootRef{Kind: o.Kind, Name: o.Name, UID: o.UID}))
+				}
+			}
+		},
+		p.Interventions: func(obj any) {
+			if i, ok := unwrap(obj).(*v1alpha1.Intervention); ok {
+				p.Enqueue(keyOf(i, i.Spec.RunRef))
+				c.wakeCarried(i.Namespace, i.Spec.RunRef.UID)
+			}
+		},
+	} {
+		if _, err := inf.AddEventHandler(controller.HandleAll(handle)); err != nil {
+			return nil, fmt.Errorf("adding an event handler: %w", err)
+		}
+	}
+	return c.reconcile, nil
+}
+
 // NewController returns the controller's constructor.
 func NewController(frame func(context.Context) *stage.Frame) injection.ControllerConstructor {
 	return func(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 		releases := releaseinformer.Get(ctx)
-		f := frame(ctx)
-		c := &closer{
-			releases: releases.Lister(), pipelineRuns: pipelineruninformer.Get(ctx).Lister(), customRuns: customruninformer.Get(ctx).Lister(),
-			interventions: interventioninformer.Get(ctx).Lister(), approvals: f.Approvals, client: f.Periplus, retention: f.Retention,
-			tekton: f.Tekton, fleet: f.Fleet, kinds: f.Kinds, records: f.Records, locks: f.Locks, clock: f.Clock,
+		var impl *controller.Impl
+		reconcile, err := Wire(Parts{
+			Frame: frame(ctx), Releases: releases.Informer(), PipelineRuns: pipelineruninformer.Get(ctx).Informer(), CustomRuns: customruninformer.Get(ctx).Informer(),
+			Interventions: interventioninformer.Get(ctx).Informer(),
+			Enqueue:       func(key types.NamespacedName) { impl.EnqueueKey(key) },
+		})
+		if err != nil {
+			logging.FromContext(ctx).Fatalw("Cannot watch", "error", err)
 		}
-		impl := loop.New(ctx, loop.Config{
-			Name: "release", Concurrency: concurrency, Reconcile: c.reconcile,
+		impl = loop.New(ctx, loop.Config{
+			Name: "release", Concurrency: concurrency, Reconcile: reconcile,
 			List: func() ([]types.NamespacedName, error) {
 				all, err := releases.Lister().List(labels.Everything())
 				if err != nil {
@@ -54,40 +116,6 @@ func NewController(frame func(context.Context) *stage.Frame) injection.Controlle
 				return keys, nil
 			},
 		})
-		c.enqueue = impl.EnqueueKey
-		watch := func(inf cache.SharedIndexInformer, h cache.ResourceEventHandler) {
-			if _, err := inf.AddEventHandler(h); err != nil {
-				logging.FromContext(ctx).Fatalw("Cannot watch", "error", fmt.Errorf("adding an event handler: %w", err))
-			}
-		}
-		watch(releases.Informer(), controller.HandleAll(impl.Enqueue))
-		watch(pipelineruninformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
-			if pr, ok := unwrap(obj).(*pipelinev1.PipelineRun); ok {
-				c.wakeCarried(pr.Namespace, pr.UID)
-				impl.EnqueueKey(keyOf(pr, v1alpha1.RootRef{Kind: "PipelineRun", Name: pr.Name, UID: pr.UID}))
-			}
-		}))
-		watch(customruninformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
-			cr, ok := unwrap(obj).(*v1beta1.CustomRun)
-			if !ok {
-				return
-			}
-			impl.EnqueueKey(keyOf(cr, v1alpha1.RootRef{Kind: "CustomRun", Name: cr.Name, UID: cr.UID}))
-			c.wakeFor(cr)
-			for _, o := range cr.OwnerReferences {
-				if o.Kind == "PipelineRun" {
-					impl.EnqueueKey(keyOf(cr, v1alpha1.RootRef{Kind: o.Kind, Name: o.Name, UID: o.UID}))
-				}
-			}
-		}))
-		watch(interventioninformer.Get(ctx).Informer(), controller.HandleAll(func(obj any) {
-			i, ok := unwrap(obj).(*v1alpha1.Intervention)
-			if !ok {
-				return
-			}
-			impl.EnqueueKey(keyOf(i, i.Spec.RunRef))
-			c.wakeCarried(i.Namespace, i.Spec.RunRef.UID)
-		}))
 		return impl
 	}
 }
