@@ -12,9 +12,9 @@ const (
 	ActionPause Action = "Pause"
 	// ActionResume ends a Pause.
 	ActionResume Action = "Resume"
-	// ActionRetry tells of a new run that carries the release on where it failed.
+	// ActionRetry tells of a new run that carries the release on where it failed; with member, has a ClusterHop try that member again.
 	ActionRetry Action = "Retry"
-	// ActionSkip ends a stage as if it had succeeded.
+	// ActionSkip ends a stage as if it had succeeded; with member, leaves that member out of a ClusterHop.
 	ActionSkip Action = "Skip"
 	// ActionAbort ends the release where it is.
 	ActionAbort Action = "Abort"
@@ -45,7 +45,8 @@ type Intervention struct {
 
 // InterventionSpec is what the person does.
 // +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec: an Intervention never changes; create another"
-// +kubebuilder:validation:XValidation:rule="(self.action == 'Skip') == has(self.stageRef)",message="stageRef: goes with action: Skip, which needs it"
+// +kubebuilder:validation:XValidation:rule="has(self.stageRef) == (self.action == 'Skip' || has(self.member))",message="stageRef: goes with action: Skip and with member, which need it"
+// +kubebuilder:validation:XValidation:rule="!has(self.member) || self.action in ['Skip', 'Retry']",message="member: goes with action: Skip or Retry only"
 // +kubebuilder:validation:XValidation:rule="self.runRef.uid.size() > 0 && (!has(self.stageRef) || self.stageRef.uid.size() > 0)",message="uid: of the very run that is meant, and not of another of the same name"
 type InterventionSpec struct {
 	// RunRef is the root run of the release: a PipelineRun, or a CustomRun that no pipeline made.
@@ -55,9 +56,15 @@ type InterventionSpec struct {
 	// +kubebuilder:validation:Enum=Pause;Resume;Retry;Skip;Abort;Rollback
 	Action Action `json:"action"`
 
-	// StageRef is the stage, a CustomRun of the run, that is skipped; with action: Skip only.
+	// StageRef is the stage, a CustomRun of the run, that is skipped, or the ClusterHop that carries member.
 	// +optional
 	StageRef *RunRef `json:"stageRef,omitempty"`
+
+	// Member of the ClusterHop in stageRef that alone is left out (Skip) or tried again (Retry), while the hop goes on with the others.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Member string `json:"member,omitempty"`
 
 	// Message says why, for those who read it later.
 	// +kubebuilder:validation:MinLength=1

@@ -18,12 +18,18 @@ func (s *InterventionSpec) Validate(p *field.Path) field.ErrorList {
 	errs = append(errs, oneOf(string(s.Action), p.Child("action"), string(ActionPause), string(ActionResume), string(ActionRetry), string(ActionSkip),
 		string(ActionAbort), string(ActionRollback))...)
 	switch {
-	case s.Action == ActionSkip && s.StageRef == nil:
-		errs = append(errs, field.Required(p.Child("stageRef"), "name the stage that is skipped"))
-	case s.Action == ActionSkip:
+	case (s.Action == ActionSkip || s.Member != "") && s.StageRef == nil:
+		errs = append(errs, field.Required(p.Child("stageRef"), "name the stage that is skipped, or the ClusterHop that carries the member"))
+	case s.StageRef != nil && (s.Action == ActionSkip || s.Member != ""):
 		errs = append(errs, validateRun(s.StageRef.Name, string(s.StageRef.UID), p.Child("stageRef"))...)
 	case s.StageRef != nil:
-		errs = append(errs, field.Forbidden(p.Child("stageRef"), "goes with action: Skip only"))
+		errs = append(errs, field.Forbidden(p.Child("stageRef"), "goes with action: Skip, or with member"))
+	}
+	if s.Member != "" {
+		errs = append(errs, validateName(s.Member, p.Child("member"), "")...)
+		if s.Action != ActionSkip && s.Action != ActionRetry {
+			errs = append(errs, field.Forbidden(p.Child("member"), "goes with action: Skip or Retry only"))
+		}
 	}
 	return append(errs, validateMessage(s.Message, p.Child("message"))...)
 }

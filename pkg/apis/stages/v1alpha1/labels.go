@@ -14,6 +14,16 @@ const (
 	// AnnotationParent on a PipelineRun is the ClusterHop that made it, as <CustomRun>/<uid>. As trustworthy as AnnotationRelease.
 	AnnotationParent = "stages.periplus.dev/parent"
 
+	// AnnotationCarrier on a PipelineRun that a ClusterHop made says what it was made for, as <pipeline task of the hop>/<member>. As trustworthy as AnnotationRelease.
+	AnnotationCarrier = "stages.periplus.dev/carrier"
+
+	// AnnotationAttempt on a PipelineRun that a ClusterHop made is the attempt of the hop that made it, from 1. As trustworthy as AnnotationRelease.
+	AnnotationAttempt = "stages.periplus.dev/attempt"
+
+	// AnnotationSettled on a PipelineRun that a ClusterHop made is when the hop was done with its member: the run succeeded, the silent period passed, the
+	// guards let it go on. Only controllers set it, once: an attempt or a retry that comes later does not do the member again.
+	AnnotationSettled = "stages.periplus.dev/settled"
+
 	// AnnotationOnBehalfOf on a PipelineRun names the person for whom a ServiceAccount started it. It counts where a ReleasePolicy believes that
 	// account (onBehalfOf); it never changes.
 	AnnotationOnBehalfOf = "stages.periplus.dev/on-behalf-of"

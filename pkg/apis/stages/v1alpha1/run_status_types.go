@@ -11,6 +11,8 @@ type RunStatus struct {
 	Attempt int `json:"attempt"`
 	// Release names the record, in the run's namespace.
 	Release string `json:"release,omitempty"`
+	// Carrier is <pipeline task of the ClusterHop>/<member> where the run is of a child that a ClusterHop made, and empty for others.
+	Carrier string `json:"carrier,omitempty"`
 	// Admitted is the stage as it was admitted: expanded, defaulted, with its targets, members and guards. Later changes of stored objects do not reach it.
 	Admitted *Admitted `json:"admitted,omitempty"`
 	// Waiting says what the run waits for now.
@@ -21,6 +23,8 @@ type RunStatus struct {
 	Best *Best `json:"best,omitempty"`
 	// Members as last seen.
 	Members []MemberProgress `json:"members,omitempty"`
+	// Hop is how far a carrier of many members is.
+	Hop *HopStatus `json:"hop,omitempty"`
 	// Guards as last judged.
 	Guards []GuardStatus `json:"guards,omitempty"`
 	// Question that is open, or was answered last.
@@ -58,6 +62,8 @@ type Admitted struct {
 	Target *TargetSpec `json:"target,omitempty"`
 	// Members in the order they are acted in.
 	Members []string `json:"members,omitempty"`
+	// Waves says how many of Members each wave of a carrier has, in their order.
+	Waves []int `json:"waves,omitempty"`
 	// Guards of the stage, its target and its guard sets, defaulted, with unique names.
 	Guards []Guard `json:"guards,omitempty"`
 	// Params by name, as guards see them.
