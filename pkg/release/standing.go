@@ -38,6 +38,9 @@ func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 	})
 	s := Standing{Skipped: map[types.UID]*v1alpha1.Intervention{}}
 	for _, i := range mine {
+		if i.Spec.Member != "" {
+			continue // it is about one member of a hop, and the hop's to hear.
+		}
 		switch i.Spec.Action {
 		case v1alpha1.ActionPause:
 			s.Paused = i

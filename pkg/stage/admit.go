@@ -174,7 +174,7 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 		return nil, err
 	}
 	out.Target = target
-	members, more, err := a.members(ctx, scope, p)
+	members, more, err := a.choose(ctx, scope, out, p)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 
+	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	pipelineruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1/pipelinerun"
 	customruninformer "github.com/tektoncd/pipeline/pkg/client/injection/informers/pipeline/v1beta1/customrun"
 	customrunreconciler "github.com/tektoncd/pipeline/pkg/client/injection/reconciler/pipeline/v1beta1/customrun"
 	pipelinev1beta1listers "github.com/tektoncd/pipeline/pkg/client/listers/pipeline/v1beta1"
@@ -59,6 +61,9 @@ func NewController(frame func(context.Context) *Frame, task Task) injection.Cont
 			Runs: runs.Informer(), Approvals: approvalinformer.Get(ctx).Informer(), Interventions: interventioninformer.Get(ctx).Informer(),
 			Freezes: freezeinformer.Get(ctx).Informer(), Releases: releaseinformer.Get(ctx).Informer(),
 		}
+		if _, ok := task.(Carrier); ok {
+			from.PipelineRuns = pipelineruninformer.Get(ctx).Informer()
+		}
 		if err := Watch(task.Kind(), from, r.enqueue); err != nil {
 			logging.FromContext(ctx).Fatalw("Cannot watch", "error", err)
 		}
@@ -69,6 +74,8 @@ func NewController(frame func(context.Context) *Frame, task Task) injection.Cont
 // Informers are the caches whose events wake stages. They are not started yet.
 type Informers struct {
 	Runs, Approvals, Interventions, Freezes, Releases cache.SharedIndexInformer
+	// PipelineRuns of a kind that carries others; nil for those that do not.
+	PipelineRuns cache.SharedIndexInformer
 }
 
 // Watch has events enqueue the runs of a kind that they concern, and no other: knative puts a finalizer on whatever it is given.
@@ -91,7 +98,7 @@ func Watch(kind string, from Informers, enqueue func(types.NamespacedName)) erro
 		}
 	}
 	every := func(*v1beta1.CustomRun) bool { return true }
-	for inf, handler := range map[cache.SharedIndexInformer]cache.ResourceEventHandler{
+	handlers := map[cache.SharedIndexInformer]cache.ResourceEventHandler{
 		from.Runs: controller.HandleAll(func(obj any) {
 			if cr, ok := unwrapped(obj).(*v1beta1.CustomRun); ok {
 				wake(cr)
@@ -121,7 +128,16 @@ func Watch(kind string, from Informers, enqueue func(types.NamespacedName)) erro
 				wakeAll(rel.Namespace, func(cr *v1beta1.CustomRun) bool { return ReleaseOf(cr) == rel.Name })
 			}
 		}},
-	} {
+	}
+	if from.PipelineRuns != nil {
+		// All that are not over in a child's namespace are woken: one that carries a release on goes by children that another run made.
+		handlers[from.PipelineRuns] = controller.HandleAll(func(obj any) {
+			if pr, ok := unwrapped(obj).(*pipelinev1.PipelineRun); ok && pr.Annotations[v1alpha1.AnnotationParent] != "" {
+				wakeAll(pr.Namespace, every)
+			}
+		})
+	}
+	for inf, handler := range handlers {
 		if _, err := inf.AddEventHandler(handler); err != nil {
 			return fmt.Errorf("adding an event handler: %w", err)
 		}

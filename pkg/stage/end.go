@@ -34,6 +34,9 @@ func (r *Reconciler) end(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (
 	if err := run.recall(ctx); err != nil {
 		return time.Time{}, err
 	}
+	if again, err := r.endChildren(ctx, cr, run, &o); err != nil || !again.IsZero() {
+		return again, err
+	}
 	left, wrote, err := run.halt(ctx)
 	patience := run.Status.Ending.Since.Add(endingPatience)
 	switch {

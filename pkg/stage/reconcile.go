@@ -142,6 +142,9 @@ func (r *Reconciler) FinalizeKind(ctx context.Context, cr *v1beta1.CustomRun) pk
 		if err == nil {
 			_, _, err = run.halt(ctx)
 		}
+		if carrier, ok := r.Task.(Carrier); ok && err == nil && run.Admitted != nil {
+			_, _, err = carrier.End(ctx, run) // told to end, they run their `finally` by themselves.
+		}
 		if errors.Is(err, errNotSeenYet) {
 			return controller.NewRequeueAfter(time.Second)
 		}
@@ -247,7 +250,7 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 	run := &Run{
 		Namespace: cr.Namespace, Name: cr.Name, UID: cr.UID, Task: taskName(cr),
 		Now: r.Clock.Now(), Started: cr.Status.StartTime.Time, Timeout: cr.GetTimeout(),
-		frame: r.Frame, wake: func() { r.enqueue(key) },
+		frame: r.Frame, wake: func() { r.enqueue(key) }, serviceAccount: cr.Spec.ServiceAccountName,
 	}
 	st, err := statusOf(cr)
 	if err != nil {
@@ -309,7 +312,7 @@ func (r *Reconciler) resume(run *Run) error {
 		return errs.ToAggregate()
 	}
 	scope := r.Task.Scope(spec)
-	if scope != nil && !scope.Back && (a.Target == nil || len(a.Members) == 0) {
+	if scope != nil && !scope.Back && (scope.Target != "" && a.Target == nil || len(a.Members) == 0) {
 		return errors.New("no target or no member was admitted")
 	}
 	run.Spec, run.moves, run.back = spec, scope != nil && scope.Moves, scope != nil && scope.Back

@@ -10,8 +10,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/release"
 )
 
 // rootOf finds the run that carries the release: the PipelineRun that made this run, else the run itself; and who started it. That a stage
@@ -30,17 +32,52 @@ func (r *Reconciler) rootOf(ctx context.Context, run *Run, cr *v1beta1.CustomRun
 			// The cache may be behind, and who started a release is written down once.
 			pr, err = r.Tekton.TektonV1().PipelineRuns(cr.Namespace).Get(ctx, o.Name, metav1.GetOptions{})
 		}
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		if err != nil {
+		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("reading PipelineRun %s: %w", o.Name, err)
 		}
-		if pr.UID == o.UID {
-			run.Initiator = pr.Annotations[v1alpha1.AnnotationInitiator]
+		if err != nil || pr.UID != o.UID {
+			return r.orphan(ctx, run)
 		}
+		if name := pr.Annotations[v1alpha1.AnnotationRelease]; name != "" {
+			return r.joined(ctx, run, name, pr.UID, pr.Annotations[v1alpha1.AnnotationCarrier])
+		}
+		run.Initiator = pr.Annotations[v1alpha1.AnnotationInitiator]
 		return nil
 	}
+	return nil
+}
+
+// joined makes a stage of a child one of the release that the child belongs to. That a PipelineRun says so is not enough: the release has to know it. Its status
+// is written by us alone, and a child is entered in it before its stages get far.
+func (r *Reconciler) joined(ctx context.Context, run *Run, name string, child types.UID, carrier string) error {
+	rel, err := r.Releases.Releases(run.Namespace).Get(name)
+	if err != nil || !release.HasRun(&rel.Status, child) {
+		rel, err = r.Periplus.StagesV1alpha1().Releases(run.Namespace).Get(ctx, name, metav1.GetOptions{})
+	}
+	if err != nil {
+		return fmt.Errorf("reading release %s, which the PipelineRun says it belongs to: %w", name, err)
+	}
+	if !release.HasRun(&rel.Status, child) {
+		return fmt.Errorf("the PipelineRun says that it belongs to release %s, which does not know it: nothing is done for it before it does", name)
+	}
+	run.Root, run.Initiator, run.Carrier = rel.Spec.Root, rel.Spec.Initiator, carrier
+	run.Status.Carrier, run.Status.Release = carrier, rel.Name
+	return nil
+}
+
+// orphan is a stage whose PipelineRun is gone: where that was a child, its status still says which release it belongs to.
+func (r *Reconciler) orphan(ctx context.Context, run *Run) error {
+	if run.Status.Carrier == "" || run.Status.Release == "" {
+		return nil
+	}
+	rel, err := r.Periplus.StagesV1alpha1().Releases(run.Namespace).Get(ctx, run.Status.Release, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading release %s: %w", run.Status.Release, err)
+	}
+	run.Root, run.Initiator, run.Carrier = rel.Spec.Root, rel.Spec.Initiator, run.Status.Carrier
 	return nil
 }
 

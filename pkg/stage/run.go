@@ -29,6 +29,8 @@ type Run struct {
 	Release *v1alpha1.Release
 	// Initiator who created the root run; empty where it is not known.
 	Initiator string
+	// Carrier is <pipeline task of the ClusterHop>/<member> where this is a stage of a child that a ClusterHop made.
+	Carrier string
 
 	Spec     Spec
 	Admitted *v1alpha1.Admitted
@@ -54,6 +56,8 @@ type Run struct {
 	carriers []types.UID
 	// joined is when the run that the stage belongs to was created.
 	joined time.Time
+	// serviceAccount that tasks of the pipeline run as.
+	serviceAccount string
 }
 
 // joinedAfter says whether the stage belongs to a run that was made after a time: a retry, and not one of those that stood by meanwhile.

@@ -144,7 +144,7 @@ func sameForNow(before, after *v1beta1.CustomRun) bool {
 		return false
 	}
 	for _, st := range []*v1alpha1.RunStatus{a, b} {
-		st.Members, st.Best = nil, nil
+		st.Members, st.Best, st.Hop = nil, nil, nil
 		if st.Waiting != nil {
 			st.Waiting.For = ""
 		}

@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/plan"
 )
 
 // Task is one kind of stage.
@@ -40,8 +41,10 @@ type Scope struct {
 	// MemberPath names the field that the i-th of members stands in.
 	MemberPath     func(spec *field.Path, i int) *field.Path
 	MemberSelector *metav1.LabelSelector
-	Guards         []v1alpha1.Guard
-	GuardSets      []string
+	// Waves chooses the members in place of Members and MemberSelector, in waves, out of the whole fleet.
+	Waves     func(fleet []plan.Candidate, spec *field.Path) ([][]string, field.ErrorList)
+	Guards    []v1alpha1.Guard
+	GuardSets []string
 	// Once is true where every guard is judged once, as Before guards are, whatever it says itself.
 	Once bool
 	// Moves is true where the stage moves workloads: what it moved is held back when it ends before its end.
@@ -95,6 +98,10 @@ const (
 	ReasonAborted         = "Aborted"
 	ReasonSkipped         = "Skipped"
 	ReasonLeftBehind      = "LeftBehind"
+	ReasonCarrying        = "CarryingMembers"
+	ReasonWavePause       = "WavePause"
+	ReasonMembersFailed   = "MembersFailed"
+	ReasonEndingChildren  = "EndingChildren"
 )
 
 type phase int

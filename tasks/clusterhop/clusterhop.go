@@ -1,31 +1,34 @@
-// Package clusterhop is the gate between clusters: it checks the members left behind, stays silent for a time, checks the next ones, and
-// lets the pipeline go on. It moves nothing.
+// Package clusterhop takes a release from cluster to cluster. As a gate (gate.go) it checks the members left behind, stays silent for a time, checks the
+// next ones, and lets the pipeline go on. As a carrier (carrier.go) it runs a Pipeline once for each of many members, wave after wave. It moves nothing itself.
+//
+// A pass of a carrier gathers what is (look.go), judges those whose run is over (settle.go), makes the runs that it meant to make and decides who is
+// next (begin.go), and says so (report.go). Whose turn it is and when it is over is decided by pkg/plan alone.
 package clusterhop
 
 import (
 	"context"
 	"fmt"
-	"strings"
-	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/stage"
-	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
-// Task is the cluster hop as a gate.
+// Task is the cluster hop.
 type Task struct{}
 
-var _ stage.Task = Task{}
+var _ stage.Carrier = Task{}
 
 // Kind implements stage.Task.
 func (Task) Kind() string { return "ClusterHop" }
 
-// Results implements stage.Task: the members that the pipeline may go on to, as a JSON array.
-func (Task) Results() map[string]string { return map[string]string{"members": "[]"} }
+// Results implements stage.Task, as JSON arrays. members: those that the pipeline may go on to, of a carrier those that are done; failed and skipped are a
+// carrier's.
+func (Task) Results() map[string]string {
+	return map[string]string{"members": "[]", "failed": "[]", "skipped": "[]"}
+}
 
 // NewSpec implements stage.Task.
 func (Task) NewSpec() stage.Spec { return &v1alpha1.ClusterHopSpec{} }
@@ -33,34 +36,21 @@ func (Task) NewSpec() stage.Spec { return &v1alpha1.ClusterHopSpec{} }
 // Scope implements stage.Task.
 func (Task) Scope(spec stage.Spec) *stage.Scope {
 	s := spec.(*v1alpha1.ClusterHopSpec)
-	members := append(append([]string{}, s.From...), s.To...)
-	return &stage.Scope{Target: s.Target, Members: members, MemberPath: func(p *field.Path, i int) *field.Path {
+	scope := &stage.Scope{Target: s.Target, Guards: s.Guards, GuardSets: s.GuardSets}
+	if s.Carries() {
+		scope.Waves = func(fleet []plan.Candidate, p *field.Path) ([][]string, field.ErrorList) {
+			return plan.Waves(s, fleet, p)
+		}
+		return scope
+	}
+	scope.Members = append(append([]string{}, s.From...), s.To...)
+	scope.MemberPath = func(p *field.Path, i int) *field.Path {
 		if i < len(s.From) {
 			return p.Child("from").Index(i)
 		}
 		return p.Child("to").Index(i - len(s.From))
-	}, Guards: s.Guards, GuardSets: s.GuardSets}
-}
-
-// state of the gate.
-type state struct {
-	// Cleared once the members left behind passed their Before guards.
-	Cleared bool `json:"cleared,omitempty"`
-	// SilentSince is when the silent period began; it begins anew when a member left behind is not whole.
-	SilentSince *metav1.Time `json:"silentSince,omitempty"`
-	// Over once the silent period has passed.
-	Over bool `json:"over,omitempty"`
-	// Next is since when the next members are checked.
-	Next *metav1.Time `json:"next,omitempty"`
-}
-
-// gate is one pass.
-type gate struct {
-	run   *stage.Run
-	spec  *v1alpha1.ClusterHopSpec
-	state state
-	from  *stage.World
-	to    *stage.World
+	}
+	return scope
 }
 
 // Step implements stage.Task.
@@ -69,164 +59,17 @@ func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 	if !ok {
 		return stage.Outcome{}, fmt.Errorf("a %T is not the spec of a cluster hop", run.Spec)
 	}
-	g := &gate{run: run, spec: spec}
-	if err := run.LoadState(&g.state); err != nil {
-		g.state = state{} // damaged: the gate begins anew.
+	if spec.Carries() {
+		return carry(ctx, run, spec)
 	}
-	if err := run.SeeRelease(ctx); err != nil {
-		return stage.Outcome{}, err
-	}
-	all, err := run.Observe(append(append([]string{}, spec.From...), spec.To...))
-	if err != nil {
-		return stage.Outcome{}, err
-	}
-	run.Progress(all, run.Admitted.Members, nil)
-	g.from, g.to = all.Only(spec.From), all.Only(spec.To)
-
-	for _, link := range []func(context.Context) (*stage.Outcome, error){
-		g.leftBehind, // whole, and as the release left them
-		g.clear,      // Before guards on them
-		g.silent,     // silent period, under During guards on them
-		g.next,       // the next members: reachable, whole, free
-		g.after,      // After guards on them
-	} {
-		out, err := link(ctx)
-		if serr := run.SaveState(g.state); serr != nil {
-			return stage.Outcome{}, serr
-		}
-		if err != nil {
-			return stage.Outcome{}, err
-		}
-		if out != nil {
-			return *out, nil
-		}
-	}
-	return stage.Done("open to "+strings.Join(spec.To, ", "), map[string]string{"members": stage.JSONList(spec.To)}), nil
+	return open(ctx, run, spec)
 }
 
-// leftBehind checks the members left behind, until the silent period is over.
-func (g *gate) leftBehind(context.Context) (*stage.Outcome, error) {
-	if g.state.Over {
-		return nil, nil
+// End implements stage.Carrier. A gate has no children.
+func (Task) End(ctx context.Context, run *stage.Run) ([]string, map[string]string, error) {
+	spec, ok := run.Spec.(*v1alpha1.ClusterHopSpec)
+	if !ok || !spec.Carries() {
+		return nil, nil, nil
 	}
-	for i := range g.from.Units {
-		u := &g.from.Units[i]
-		if t := g.run.Touched(u); t != nil && t.Revision != "" && u.Observed && u.UpdateRevision != t.Revision {
-			out := stage.Fail(stage.ReasonChanged, fmt.Sprintf("%s: the template of %s %s was changed by somebody else since: it is revision %s, the release carries %s",
-				u.Ref(), u.Kind, u.Workload, u.UpdateRevision, t.Revision))
-			return &out, nil
-		}
-	}
-	if out := whole(g.from, "left behind"); out != nil {
-		g.state.SilentSince = nil
-		return out, nil
-	}
-	return nil, nil
-}
-
-func (g *gate) clear(context.Context) (*stage.Outcome, error) {
-	if g.state.Cleared {
-		return nil, nil
-	}
-	sum, wake := g.run.Judge(v1alpha1.Before, stage.Judging{World: g.from, Members: g.spec.From})
-	if out := stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake); out != nil {
-		return out, nil
-	}
-	g.state.Cleared = true
-	return nil, nil
-}
-
-func (g *gate) silent(context.Context) (*stage.Outcome, error) {
-	if g.state.Over {
-		return nil, nil
-	}
-	if g.state.SilentSince == nil {
-		at := g.run.Stamp()
-		g.state.SilentSince = &at
-	}
-	sum, wake := g.run.Judge(v1alpha1.During, stage.Judging{World: g.from, Members: g.spec.From, FirstMoved: g.state.SilentSince.Time, Moved: g.state.SilentSince.Time, Step: 1})
-	if out := stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake); out != nil && stage.Stops(sum) {
-		return out, nil
-	}
-	period := time.Duration(0)
-	if g.spec.SilentPeriod != nil {
-		period = g.spec.SilentPeriod.Duration
-	}
-	if until := g.state.SilentSince.Add(period); g.run.Now.Before(until) {
-		out := stage.Wait(stage.ReasonSilentPeriod, fmt.Sprintf("silent for %s before going on to %s", period, strings.Join(g.spec.To, ", "))).LimitedBy(until).WakeAt(wake)
-		return &out, nil
-	}
-	g.state.Over = true
-	return nil, nil
-}
-
-// next checks the members that come next.
-func (g *gate) next(ctx context.Context) (*stage.Outcome, error) {
-	if g.state.Next == nil {
-		at := g.run.Stamp()
-		g.state.Next = &at
-	}
-	if out := whole(g.to, "next"); out != nil {
-		return out, nil
-	}
-	for i := range g.to.Units {
-		held, err := g.run.LockedByAnother(ctx, &g.to.Units[i])
-		if err != nil {
-			return nil, err
-		}
-		if held != nil {
-			out := stage.Wait(stage.ReasonLocked, held.Error()+"; waits until it is over").WakeAt(g.run.LockRecheck())
-			return &out, nil
-		}
-	}
-	return nil, nil
-}
-
-func (g *gate) after(context.Context) (*stage.Outcome, error) {
-	sum, wake := g.run.Judge(v1alpha1.After, stage.Judging{World: g.to, Members: g.spec.To, FirstMoved: g.state.Next.Time, Moved: g.state.Next.Time, Step: 1})
-	return stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake), nil
-}
-
-// whole says what is missing until every member is seen, its workloads were observed by their controllers, and all pods are available.
-func whole(w *stage.World, which string) *stage.Outcome {
-	for _, m := range w.Missing {
-		if m.NotFound {
-			out := stage.Fail(stage.ReasonInvalid, m.Message)
-			return &out
-		}
-	}
-	var open []string
-	reason := stage.ReasonChecking
-	for _, m := range w.Missing {
-		reason = m.Reason
-		open = append(open, m.Message)
-	}
-	var wake time.Time
-	for i := range w.Units {
-		u := &w.Units[i]
-		switch c := u.Count(); {
-		case u.Deleting:
-			open = append(open, fmt.Sprintf("%s: %s %s is being deleted", u.Ref(), u.Kind, u.Workload))
-		case !u.Observed:
-			open = append(open, fmt.Sprintf("%s: %s %s is not yet observed by its controller", u.Ref(), u.Kind, u.Workload))
-		case c.Available < u.Replicas:
-			open = append(open, fmt.Sprintf("%s: %d of %d pods available", u.Ref(), c.Available, u.Replicas))
-			wake = soonest(u, wake)
-		}
-	}
-	if len(open) == 0 {
-		return nil
-	}
-	out := stage.Wait(reason, "members "+which+": "+strings.Join(open, "; ")).WakeAt(wake)
-	return &out
-}
-
-// soonest is when time alone makes a pod available.
-func soonest(u *workload.Unit, at time.Time) time.Time {
-	for i := range u.Pods {
-		if t := u.Pods[i].AvailableAt; !t.IsZero() && (at.IsZero() || t.Before(at)) {
-			at = t
-		}
-	}
-	return at
+	return end(ctx, run, spec)
 }

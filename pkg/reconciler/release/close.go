@@ -21,8 +21,6 @@ import (
 	"knative.dev/pkg/apis"
 	"knative.dev/pkg/controller"
 
-	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
-
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	stageslisters "github.com/periplus-dev/periplus/pkg/client/listers/stages/v1alpha1"
@@ -97,16 +95,6 @@ func (c *closer) reconcile(ctx context.Context, key types.NamespacedName) error 
 	return c.letGo(ctx, rel)
 }
 
-// wakeFor enqueues the release that a run of its own, made by no pipeline, takes back.
-func (c *closer) wakeFor(cr *v1beta1.CustomRun) {
-	if !stage.Ours(cr, "Rollback") {
-		return
-	}
-	if name := stage.ReleaseOf(cr); name != "" {
-		c.enqueue(types.NamespacedName{Namespace: cr.Namespace, Name: name})
-	}
-}
-
 // wakeCarried enqueues the releases that a run carries on for another.
 func (c *closer) wakeCarried(namespace string, run types.UID) {
 	all, err := c.releases.Releases(namespace).List(labels.Everything())
@@ -126,12 +114,16 @@ func (c *closer) ended(ctx context.Context, rel *v1alpha1.Release) (*ending, err
 	if err != nil || end == nil {
 		return nil, err
 	}
+	carriers, running, err := c.runsOf(rel)
+	if err != nil || running {
+		return nil, err
+	}
 	all, err := c.customRuns.CustomRuns(rel.Namespace).List(labels.Everything())
 	if err != nil {
 		return nil, fmt.Errorf("listing the stages of release %s/%s: %w", rel.Namespace, rel.Name, err)
 	}
 	for _, cr := range all {
-		owned := slices.ContainsFunc(cr.OwnerReferences, func(o metav1.OwnerReference) bool { return o.UID == rel.Spec.Root.UID })
+		owned := slices.ContainsFunc(cr.OwnerReferences, func(o metav1.OwnerReference) bool { return carriers[o.UID] })
 		if owned && cr.Status.CompletionTime == nil && cr.Status.StartTime != nil && hasFinalizer(cr.Finalizers) {
 			return nil, nil
 		}

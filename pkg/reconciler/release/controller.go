@@ -58,6 +58,9 @@ func Wire(p Parts) (func(context.Context, types.NamespacedName) error, error) {
 		},
 		p.PipelineRuns: func(obj any) {
 			if pr, ok := unwrap(obj).(*pipelinev1.PipelineRun); ok {
+				if rel := pr.Annotations[v1alpha1.AnnotationRelease]; rel != "" {
+					p.Enqueue(types.NamespacedName{Namespace: pr.Namespace, Name: rel})
+				}
 				c.wakeCarried(pr.Namespace, pr.UID)
 				p.Enqueue(keyOf(pr, v1alpha1.RootRef{Kind: "PipelineRun", Name: pr.Name, UID: pr.UID}))
 			}
@@ -68,7 +71,9 @@ func Wire(p Parts) (func(context.Context, types.NamespacedName) error, error) {
 				return
 			}
 			p.Enqueue(keyOf(cr, v1alpha1.RootRef{Kind: "CustomRun", Name: cr.Name, UID: cr.UID}))
-			c.wakeFor(cr)
+			if rel := releaseOf(cr); rel != "" {
+				p.Enqueue(types.NamespacedName{Namespace: cr.Namespace, Name: rel})
+			}
 			for _, o := range cr.OwnerReferences {
 				if o.Kind == "PipelineRun" {
 					p.Enqueue(keyOf(cr, v1alpha1.RootRef{Kind: o.Kind, Name: o.Name, UID: o.UID}))
