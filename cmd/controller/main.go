@@ -39,6 +39,11 @@ import (
 	"github.com/periplus-dev/periplus/tasks/window"
 )
 
+// tasks are the kinds of stages that the hub runs.
+var tasks = []stage.Task{
+	canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, window.Task{}, check.Task{},
+}
+
 func main() {
 	hub := &hub{}
 	flag.DurationVar(&hub.retention, "release-retention", releasereconciler.DefaultRetention, "how long records of releases, answers and interventions are kept after a release's end; 0 for ever")
@@ -46,9 +51,7 @@ func main() {
 		memberreconciler.NewController(hub.fleetOf),
 		releasereconciler.NewController(hub.frameOf),
 	}
-	for _, task := range []stage.Task{
-		canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, window.Task{}, check.Task{},
-	} {
+	for _, task := range tasks {
 		ctors = append(ctors, stage.NewController(hub.frameOf, task))
 	}
 	boot.Run("periplus-controller", ctors...)
@@ -87,6 +90,7 @@ func (h *hub) make(ctx context.Context) {
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
 			Interventions: interventioninformer.Get(ctx).Lister(), Freezes: freezeinformer.Get(ctx).Lister(),
+			Namespaces: kube.CoreV1().Namespaces(), Tasks: tasks,
 			Fleet: stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
 			Records: &release.Records{Client: client}, Retention: h.retention,
 			Locks: &release.Locks{Hub: string(itself.UID), Client: client},

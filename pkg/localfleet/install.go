@@ -68,6 +68,14 @@ func (u *upRun) installHub(ctx context.Context, hub *clusterClient) error {
 	if err := hub.awaitOwnAdmission(ctx); err != nil {
 		return err
 	}
+	// Whoever has the fleet is trusted with all of it.
+	open, err := readManifests(filepath.Join(u.state.Source, "config", "variants", "open-policy"))
+	if err != nil {
+		return err
+	}
+	if err := hub.apply(ctx, open); err != nil {
+		return err
+	}
 	return u.startOwn(ctx, hub, accountController)
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	tektonclient "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -23,6 +24,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/guard"
+	"github.com/periplus-dev/periplus/pkg/policy"
 )
 
 // maxSpec is the greatest size in bytes of a stage's spec, as it was written and as it is admitted with its params and guards: that is kept in the
@@ -34,6 +36,12 @@ type admitter struct {
 	task   Task
 	client versioned.Interface
 	fleet  Fleet
+	// What follows is what policies are judged by: the run that is admitted, and what there is beside it.
+	run        *Run
+	tasks      map[string]Task
+	tekton     tektonclient.Interface
+	namespaces Namespaces
+	book       *policy.Book
 }
 
 // admit expands, decodes, defaults and validates the spec, resolves what it names, and compiles its guards. All mistakes are reported at once, as
@@ -56,15 +64,25 @@ func (a *admitter) admit(ctx context.Context, cr *v1beta1.CustomRun) (*v1alpha1.
 	errs = append(errs, withoutFollowing(spec.Validate(p), errs)...)
 
 	out := &v1alpha1.Admitted{Kind: a.task.Kind(), Params: vals.paramMap()}
+	more, err := a.onBehalf(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	errs = append(errs, more...)
 	if scope := a.task.Scope(spec); scope != nil {
 		more, err := a.resolve(ctx, cr.Namespace, scope, out, p)
 		if err != nil {
 			return nil, err
 		}
 		errs = append(errs, withoutFollowing(more, errs)...)
+		if len(errs) == 0 && scope.Moves {
+			if errs, err = a.unmet(ctx, scope, spec, out, p); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if len(errs) > 0 {
-		return nil, invalid(mistakes(errs))
+		return nil, &invalidError{err: mistakes(errs), reason: reasonFor(errs)}
 	}
 	if out.Spec.Raw, err = json.Marshal(spec); err != nil {
 		return nil, fmt.Errorf("encoding the admitted spec: %w", err)
@@ -222,6 +240,13 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 		}
 		return nil
 	}
+	if scope.Moves {
+		more, err := a.demand(ctx, out, p)
+		if err != nil {
+			return nil, err
+		}
+		errs = append(errs, more...)
+	}
 	if target != nil {
 		if err := ask(target.GuardSets, p.Child("target").Key(scope.Target).Child("guardSets")); err != nil {
 			return nil, err
@@ -248,9 +273,9 @@ func (a *admitter) target(ctx context.Context, namespace string, scope *Scope, p
 	return &target.Spec, nil, nil
 }
 
-// members are those named, in that order, then those selected, by name.
-func (a *admitter) members(ctx context.Context, scope *Scope, p *field.Path) ([]string, field.ErrorList, error) {
-	var out []string
+// members are those named, in that order, then those selected, by name. Each must be given to the namespace; of those selected the others are left out.
+func (a *admitter) members(ctx context.Context, scope *Scope, out *v1alpha1.Admitted, p *field.Path) ([]string, field.ErrorList, error) {
+	var members []string
 	var errs field.ErrorList
 	have := map[string]bool{}
 	for i, name := range scope.Members {
@@ -265,29 +290,50 @@ func (a *admitter) members(ctx context.Context, scope *Scope, p *field.Path) ([]
 			errs = append(errs, field.NotFound(scope.MemberPath(p, i), name))
 		case !have[name]:
 			have[name] = true
-			out = append(out, name)
+			why, err := a.refusal(ctx, name)
+			if err != nil {
+				return nil, nil, err
+			}
+			if why != "" {
+				errs = append(errs, forbidden(scope.MemberPath(p, i), why))
+				continue
+			}
+			members = append(members, name)
 		}
 	}
 	if scope.MemberSelector == nil {
-		return out, errs, nil
+		return members, errs, nil
 	}
 	sel, err := metav1.LabelSelectorAsSelector(scope.MemberSelector)
 	if err != nil {
-		return out, append(errs, field.Invalid(p.Child("memberSelector"), scope.MemberSelector, err.Error())), nil
+		return members, errs, nil // the spec's validation says so.
 	}
 	selected, err := a.selected(ctx, sel)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, name := range selected {
+	given, leftOut, err := a.given(ctx, selected)
+	if err != nil {
+		return nil, nil, err
+	}
+	out.LeftOut = leftOut
+	for _, name := range given {
 		if !have[name] {
-			out = append(out, name)
+			members = append(members, name)
 		}
 	}
-	if len(selected) == 0 && len(scope.Members) == 0 {
+	switch {
+	case len(selected) == 0 && len(scope.Members) == 0:
 		errs = append(errs, field.Invalid(p.Child("memberSelector"), metav1.FormatLabelSelector(scope.MemberSelector), "selects no member"))
+	case len(given) == 0 && len(scope.Members) == 0:
+		why, err := a.refusal(ctx, leftOut[0])
+		if err != nil {
+			return nil, nil, err
+		}
+		errs = append(errs, forbidden(p.Child("memberSelector"), fmt.Sprintf("selects %s, none of which this namespace may release to: %s",
+			shorten(strings.Join(leftOut, ", "), maxQuoted), why)))
 	}
-	return out, errs, nil
+	return members, errs, nil
 }
 
 // member says whether there is a Member of this name. One that only the API server knows was made a moment ago: the error has it tried again, as

@@ -59,7 +59,7 @@ func listed(names []string, most int) string {
 // choose fixes the members of a stage.
 func (a *admitter) choose(ctx context.Context, scope *Scope, out *v1alpha1.Admitted, p *field.Path) ([]string, field.ErrorList, error) {
 	if scope.Waves == nil {
-		return a.members(ctx, scope, p)
+		return a.members(ctx, scope, out, p)
 	}
 	if _, err := a.selected(ctx, labels.Everything()); err != nil {
 		return nil, nil, err
@@ -70,8 +70,21 @@ func (a *admitter) choose(ctx context.Context, scope *Scope, out *v1alpha1.Admit
 	}
 	waves, errs := scope.Waves(all, p)
 	out.Waves = nil
-	for _, w := range waves {
-		out.Waves = append(out.Waves, len(w))
+	for i := range waves {
+		given, leftOut, err := a.given(ctx, waves[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, m := range leftOut {
+			why, err := a.refusal(ctx, m)
+			if err != nil {
+				return nil, nil, err
+			}
+			// A selector that goes too far is as much of a mistake here as a name: a release that should reach everybody would not, and nobody would see it.
+			errs = append(errs, forbidden(p.Child("waves").Index(i), why))
+		}
+		waves[i] = given
+		out.Waves = append(out.Waves, len(given))
 	}
 	return slices.Concat(waves...), errs, nil
 }

@@ -24,6 +24,7 @@ type Frame struct {
 	Config
 
 	metrics *metrics
+	tasks   map[string]Task
 	guards  guardCache
 	written writtenVersions
 }
@@ -39,10 +40,14 @@ type Config struct {
 	Interventions stageslisters.InterventionLister
 	Freezes       stageslisters.FreezeLister
 	Fleet         Fleet
-	Kinds         workload.Kinds
-	Records       *release.Records
-	Locks         *release.Locks
-	Clock         clock.PassiveClock
+	// Namespaces of the hub, whose labels ReleasePolicies select by.
+	Namespaces Namespaces
+	// Tasks are all kinds of stages that the hub runs: what policies demand of a run is looked for among the stages of the whole run.
+	Tasks   []Task
+	Kinds   workload.Kinds
+	Records *release.Records
+	Locks   *release.Locks
+	Clock   clock.PassiveClock
 	// Retention is how long records of releases are kept after their end; for ever where it is zero.
 	Retention time.Duration
 	// LockRecheck is how often a stage that waits for another release looks whether that is over, should no event say so.
@@ -63,8 +68,12 @@ func NewFrame(c Config) (*Frame, error) {
 	if c.StatusEvery == 0 {
 		c.StatusEvery = time.Second
 	}
+	tasks := map[string]Task{}
+	for _, t := range c.Tasks {
+		tasks[t.Kind()] = t
+	}
 	return &Frame{
-		Config: c, metrics: m,
+		Config: c, metrics: m, tasks: tasks,
 		guards:  guardCache{sets: map[guardKey]*guard.Set{}},
 		written: writtenVersions{last: map[types.UID]writtenStatus{}},
 	}, nil

@@ -34,11 +34,18 @@ func (r *Run) Judge(when v1alpha1.GuardWhen, j Judging) (guard.Summary, time.Tim
 			continue
 		}
 		for _, m := range j.Members {
+			if !r.judgedIn(g.Name, m) {
+				continue
+			}
 			if _, ok := inputs[m]; !ok {
 				inputs[m] = r.guardInput(m, j)
 			}
 			prev := r.guardStatus(g.Name, m, when, j.Step)
-			next, at := guard.Judge(p, prev, moment, inputs[m])
+			in := inputs[m]
+			if r.demanded(g.Name) {
+				in.Params = nil // a run has no say in what is demanded of it.
+			}
+			next, at := guard.Judge(p, prev, moment, in)
 			r.setGuardStatus(next)
 			if next.Verdict != prev.Verdict {
 				r.frame.metrics.verdict(r.Admitted.Kind, next.Verdict)

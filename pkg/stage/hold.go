@@ -32,8 +32,8 @@ func (r *Run) goesBack(t Task) bool {
 	return r.back || t.Kind() == "Rollback"
 }
 
-// carriersOf are the UIDs of the runs that an intervention may name to mean a stage: the root run's, and that of the PipelineRun which made the stage.
-func carriersOf(run *Run, cr *v1beta1.CustomRun) []types.UID {
+// handsOf are the UIDs of the runs that an intervention may name to mean a stage: the root run's, and that of the PipelineRun which made the stage.
+func handsOf(run *Run, cr *v1beta1.CustomRun) []types.UID {
 	out := []types.UID{run.Root.UID}
 	for _, o := range cr.OwnerReferences {
 		if o.Kind == "PipelineRun" && strings.HasPrefix(o.APIVersion, "tekton.dev/") && o.UID != run.Root.UID {
@@ -61,7 +61,7 @@ func (r *Run) standing() (release.Standing, error) {
 	if err != nil {
 		return release.Standing{}, fmt.Errorf("listing interventions in namespace %s: %w", r.Namespace, err)
 	}
-	return release.Stand(all, r.carriers...), nil
+	return release.Stand(all, r.hands...), nil
 }
 
 // StandStill says why a stage may make no move in some members now: somebody paused the run, a freeze covers it, or the release is being taken back. It is nil where

@@ -19,12 +19,24 @@ const (
 )
 
 // invalidError is what is wrong with a stage: trying again does not mend it.
-type invalidError struct{ err error }
+type invalidError struct {
+	err error
+	// reason of the condition; ReasonInvalid where empty.
+	reason string
+}
 
 func (e *invalidError) Error() string { return e.err.Error() }
 func (e *invalidError) Unwrap() error { return e.err }
 
-func invalid(err error) error { return &invalidError{err} }
+// Reason of the condition that the stage ends with.
+func (e *invalidError) Reason() string {
+	if e.reason == "" {
+		return ReasonInvalid
+	}
+	return e.reason
+}
+
+func invalid(err error) error { return &invalidError{err: err} }
 
 // onlyMissing says whether nothing is wrong but that what is named is not there.
 func onlyMissing(e *invalidError) bool {

@@ -80,6 +80,7 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		p.allThere,      // every unit that the stage began with
 		p.seeAllMembers, // before anything is touched every member must be seen and fit
 		p.still,         // people who stop it: pauses, freezes, a rollback of the release
+		p.opened,        // the windows that policies demand, before the first move
 		p.lock,          // one release on a workload
 		p.touch,         // the record, before the first move
 		p.holdBack,      // what somebody else began
@@ -88,6 +89,7 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		p.revision,      // which revision the release brings, and that it still is the one
 		p.healthy,       // a pod that will not get up
 		p.during,        // During guards
+		p.reopened,      // the same windows, before each further step
 		p.advance,       // partitions, under the limit
 		p.settle,        // pods available, for as long as they must bake
 		p.after,         // After guards

@@ -18,7 +18,7 @@ func (r *Run) Ask(q v1alpha1.Question) Asked {
 	if r.Status.Attempt > 1 {
 		q.ID = fmt.Sprintf("%s-attempt-%d", r.Task, r.Status.Attempt)
 	}
-	q.Initiator = r.Initiator
+	q.Initiator, q.Account = r.Initiator, r.Account
 	if old := r.Status.Question; old != nil && old.ID == q.ID {
 		q.Answers = old.Answers
 	}
@@ -31,7 +31,7 @@ func (r *Run) Ask(q v1alpha1.Question) Asked {
 			continue
 		}
 		q.Answers = append(q.Answers, v1alpha1.Answer{
-			Approval: a.Name, User: a.Spec.User, Decision: a.Spec.Decision, Message: a.Spec.Message, Time: a.CreationTimestamp,
+			Approval: a.Name, User: a.Spec.User, Groups: groupsAmong(q.Approvers, a.Spec.Groups), Decision: a.Spec.Decision, Message: a.Spec.Message, Time: a.CreationTimestamp,
 		})
 	}
 	if len(q.Ignored) > 10 {
@@ -53,7 +53,7 @@ func (r *Run) discount(q *v1alpha1.Question, a *v1alpha1.Approval) string {
 		return "it does not say who answers"
 	case q.ForbidInitiator && r.Initiator == "":
 		return "it is not known who started the release"
-	case q.ForbidInitiator && s.User == r.Initiator:
+	case q.ForbidInitiator && (s.User == r.Initiator || slices.Contains(r.starters(), s.User)):
 		return "who started the release may not answer"
 	case !MayAnswer(q.Approvers, s.User, s.Groups):
 		return "is not among the approvers"
@@ -71,6 +71,17 @@ func MayAnswer(a v1alpha1.Approvers, user string, groups []string) bool {
 		return true
 	}
 	return slices.Contains(a.Users, user) || slices.ContainsFunc(a.Groups, func(g string) bool { return slices.Contains(groups, g) })
+}
+
+// groupsAmong are those of a person's groups by which his answer counts.
+func groupsAmong(a v1alpha1.Approvers, groups []string) []string {
+	var out []string
+	for _, g := range a.Groups {
+		if slices.Contains(groups, g) {
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // Tally splits the answers that count into yes and no.
@@ -100,6 +111,9 @@ func (q Asked) Who() string {
 	}
 	if q.ForbidInitiator {
 		who += ", but not " + q.Initiator + " who started it"
+		if q.Account != "" {
+			who += " by " + q.Account
+		}
 	}
 	return who
 }

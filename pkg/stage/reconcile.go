@@ -227,7 +227,7 @@ func (r *Reconciler) begin(cr *v1beta1.CustomRun) {
 
 // admit fixes what the stage is, before anything moves; the next pass is woken by the write of it.
 func (r *Reconciler) admit(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (time.Time, error) {
-	a := admitter{task: r.Task, client: r.Periplus, fleet: r.Fleet}
+	a := admitter{task: r.Task, client: r.Periplus, fleet: r.Fleet, run: run, tasks: r.tasks, tekton: r.Tekton, namespaces: r.Namespaces}
 	admitted, err := a.admit(ctx, cr)
 	var bad *invalidError
 	if until := run.Started.Add(lateness); errors.As(err, &bad) && onlyMissing(bad) && run.Now.Before(until) {
@@ -235,7 +235,7 @@ func (r *Reconciler) admit(ctx context.Context, cr *v1beta1.CustomRun, run *Run)
 		return earlier(until, run.Now.Add(time.Second)), nil
 	}
 	if bad != nil {
-		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: ReasonInvalid, Message: bad.Error()})
+		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: bad.Reason(), Message: bad.Error()})
 	}
 	if err != nil {
 		return time.Time{}, err
@@ -263,7 +263,13 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 	if err := r.rootOf(ctx, run, cr); err != nil {
 		return nil, err
 	}
-	run.carriers, run.joined = carriersOf(run, cr), r.joinedAt(cr)
+	run.hands, run.joined = handsOf(run, cr), r.joinedAt(cr)
+	if run.carriers, err = r.carriersOf(ctx, cr); err != nil {
+		return nil, err
+	}
+	if a := st.Admitted; a != nil && a.OnBehalfOf != "" {
+		run.Initiator, run.Account = a.OnBehalfOf, a.Account
+	}
 	if st.Release != "" {
 		if run.Release, err = r.knownRelease(ctx, cr.Namespace, st.Release, run.Root.UID); err != nil {
 			return nil, err

@@ -27,10 +27,11 @@ type Run struct {
 	// Root run that carries the release, and its Release.
 	Root    v1alpha1.RootRef
 	Release *v1alpha1.Release
-	// Initiator who created the root run; empty where it is not known.
+	// Initiator who created the root run, or for whom Account did, where a ReleasePolicy believes that account; empty where it is not known.
 	Initiator string
 	// Carrier is <pipeline task of the ClusterHop>/<member> where this is a stage of a child that a ClusterHop made.
 	Carrier string
+	Account string
 
 	Spec     Spec
 	Admitted *v1alpha1.Admitted
@@ -48,12 +49,14 @@ type Run struct {
 	guards *guard.Set
 	wake   func()
 	wakeAt time.Time
+	// carriers are the runs that carry the release of this stage, its own PipelineRun first.
+	carriers []carrier
 	// moves is true where the stage moves workloads, back where it takes a release back, and then of is that release's name where it is not the root run's.
 	moves bool
 	back  bool
 	of    string
-	// carriers are the UIDs of the runs that interventions may name to mean this one: its own PipelineRun and the root's.
-	carriers []types.UID
+	// hands are the UIDs of the runs that interventions may name to mean this one: its own PipelineRun's and the root's.
+	hands []types.UID
 	// joined is when the run that the stage belongs to was created.
 	joined time.Time
 	// serviceAccount that tasks of the pipeline run as.

@@ -83,6 +83,8 @@ const (
 	ReasonRefused         = "WriteRefused"
 	ReasonSucceeded       = "Succeeded"
 	ReasonInvalid         = "InvalidSpec"
+	ReasonForbidden       = "ForbiddenByPolicy"
+	ReasonOutsideWindow   = "OutsideWindow"
 	ReasonNothing         = "NothingToRelease"
 	ReasonGuardFailed     = "GuardFailed"
 	ReasonPodsFailed      = "PodsFailed"

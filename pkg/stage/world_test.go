@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	kubefake "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -37,6 +38,11 @@ import (
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
+	"github.com/periplus-dev/periplus/tasks/canary"
+	"github.com/periplus-dev/periplus/tasks/clusterhop"
+	"github.com/periplus-dev/periplus/tasks/confirm"
+	"github.com/periplus-dev/periplus/tasks/partitionbump"
+	"github.com/periplus-dev/periplus/tasks/rollback"
 )
 
 // sea is a hub with fake API servers and members whose workloads are kept in memory. Time passes only when a test says so.
@@ -53,6 +59,7 @@ type sea struct {
 	ships    *ships
 	cables   *cables
 	members  *fleettest.Members
+	kube     *kubefake.Clientset
 	frame    *stage.Frame
 	log      *journal
 }
@@ -95,6 +102,7 @@ func newSea(t *testing.T, members ...string) *sea {
 		hands:    cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
 		freezes:  cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}),
 		log:      &journal{},
+		kube:     kubefake.NewClientset(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"team": "web"}}}),
 	}
 	s.ships = &ships{log: s.log, clock: s.clock, units: map[string]*ship{}}
 	clients := map[string]fleet.Clients{}
@@ -114,17 +122,22 @@ func newSea(t *testing.T, members ...string) *sea {
 		Tekton: s.tekton, Periplus: s.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
 		Interventions: stageslisters.NewInterventionLister(s.hands), Freezes: stageslisters.NewFreezeLister(s.freezes),
+		Namespaces: s.kube.CoreV1().Namespaces(), Tasks: []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}},
 		Fleet: s.cables, Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
 		Records: &release.Records{Client: s.periplus}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.store(&v1alpha1.ReleasePolicy{ObjectMeta: metav1.ObjectMeta{Name: openPolicy}})
 	s.store(&v1alpha1.Target{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "shop"}, Spec: v1alpha1.TargetSpec{
 		Workload: v1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: "InPlaceSet", Selector: map[string]string{"app": "web"}},
 	}})
 	return s
 }
+
+// openPolicy gives every namespace every member, until a test takes it away.
+const openPolicy = "everything-is-open"
 
 func (s *sea) store(objs ...runtime.Object) {
 	s.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
@@ -18,7 +19,10 @@ import (
 // Task is the canary.
 type Task struct{}
 
-var _ stage.Task = Task{}
+var (
+	_ stage.Task  = Task{}
+	_ stage.Baker = Task{}
+)
 
 // Kind implements stage.Task.
 func (Task) Kind() string { return "Canary" }
@@ -33,6 +37,9 @@ func (Task) NewSpec() stage.Spec { return &v1alpha1.CanarySpec{} }
 func (Task) Scope(spec stage.Spec) *stage.Scope {
 	return stage.RolloutScope(&spec.(*v1alpha1.CanarySpec).Rollout)
 }
+
+// Bake implements stage.Baker.
+func (Task) Bake(spec stage.Spec) *metav1.Duration { return spec.(*v1alpha1.CanarySpec).Bake }
 
 // Step implements stage.Task.
 func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {

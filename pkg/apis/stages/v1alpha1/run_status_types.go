@@ -68,6 +68,28 @@ type Admitted struct {
 	Guards []Guard `json:"guards,omitempty"`
 	// Params by name, as guards see them.
 	Params map[string]string `json:"params,omitempty"`
+	// LeftOut are members that the stage's selector matches and no ReleasePolicy gives to the namespace: the stage does not act in them.
+	LeftOut []string `json:"leftOut,omitempty"`
+	// Demands of ReleasePolicies that the stage keeps to while it runs.
+	Demands *AdmittedDemands `json:"demands,omitempty"`
+	// OnBehalfOf is the person for whom Account started the root run, where a ReleasePolicy believes that account.
+	OnBehalfOf string `json:"onBehalfOf,omitempty"`
+	Account    string `json:"account,omitempty"`
+}
+
+// AdmittedDemands are demands of ReleasePolicies in the members of a stage.
+type AdmittedDemands struct {
+	// GuardMembers are the members in which a demanded guard is judged, by its name. Guards that are not named here are judged in all.
+	GuardMembers map[string][]string `json:"guardMembers,omitempty"`
+	// Windows, of each of which one must be open for the first move of each step.
+	Windows []DemandedWindows `json:"windows,omitempty"`
+}
+
+// DemandedWindows are the windows of one ReleasePolicy.
+type DemandedWindows struct {
+	Policy   string       `json:"policy"`
+	Windows  []TimeWindow `json:"windows"`
+	TimeZone string       `json:"timeZone,omitempty"`
 }
 
 // Waiting says what a run waits for.
@@ -195,6 +217,8 @@ type Question struct {
 	// ForbidInitiator keeps Initiator from answering.
 	ForbidInitiator bool   `json:"forbidInitiator,omitempty"`
 	Initiator       string `json:"initiator,omitempty"`
+	// Account that started the run on behalf of Initiator. ForbidInitiator keeps it from answering too.
+	Account string `json:"account,omitempty"`
 	// Answers that count, by name of the Approval.
 	Answers []Answer `json:"answers,omitempty"`
 	// Ignored are answers that do not count, each with the reason.
@@ -203,8 +227,10 @@ type Question struct {
 
 // Answer is one person's answer that counts.
 type Answer struct {
-	Approval string      `json:"approval"`
-	User     string      `json:"user"`
+	Approval string `json:"approval"`
+	User     string `json:"user"`
+	// Groups of the approvers that the person is in.
+	Groups   []string    `json:"groups,omitempty"`
 	Decision Decision    `json:"decision"`
 	Message  string      `json:"message,omitempty"`
 	Time     metav1.Time `json:"time"`
