@@ -23,8 +23,8 @@ const (
 	patience = 30 * time.Second
 	// counting is how long a stage may take to count an answer before the command says that it does not know.
 	counting = 10 * time.Second
-	// What an Approval holds at most, as its schema says.
-	mostMessage, mostGroups, longestGroup = 1024, 256, 253
+	// mostMessage is how long a message an Approval holds, as its schema says.
+	mostMessage = 1024
 )
 
 // Connect reaches the hub that flags name.
@@ -170,24 +170,11 @@ func (a *command) create(ctx context.Context, h *hub.Hub, r *run.Run, c *pipelin
 		ObjectMeta: metav1.ObjectMeta{GenerateName: r.Name() + "-", Namespace: h.Namespace},
 		Spec: stages.ApprovalSpec{
 			RunRef: stages.RunRef{Name: c.Name, UID: c.UID}, Question: q.ID, Decision: a.decision, Message: a.message,
-			User: user, Groups: groupsFor(groups, q.Approvers.Groups),
+			User: user, Groups: hub.RecordedGroups(groups, q.Approvers.Groups),
 		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, h.Explain(hub.Request{Verb: "create", Resource: "approvals.stages.periplus.dev"}, err)
 	}
 	return made, nil
-}
-
-// groupsFor gives the caller's groups as an Approval can hold them: each once, those that the question names first.
-func groupsFor(groups, asked []string) []string {
-	var out []string
-	for _, named := range []bool{true, false} {
-		for _, g := range groups {
-			if slices.Contains(asked, g) == named && len(g) <= longestGroup && !slices.Contains(out, g) && len(out) < mostGroups {
-				out = append(out, g)
-			}
-		}
-	}
-	return out
 }

@@ -284,15 +284,3 @@ func TestTheApprovalIsTheCallersOwnForTheOneQuestion(t *testing.T) {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
-
-func TestGroupsFitIntoAnApproval(t *testing.T) {
-	var many []string
-	for i := range 400 {
-		many = append(many, fmt.Sprintf("g%03d", i))
-	}
-	many = append(many, strings.Repeat("x", 300), "sre")
-	got := groupsFor(many, []string{"sre"})
-	if len(got) != mostGroups || got[0] != "sre" {
-		t.Errorf("got %d groups from %s on, want %d from sre on", len(got), got[0], mostGroups)
-	}
-}

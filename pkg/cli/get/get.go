@@ -12,6 +12,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/run"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
+	"github.com/periplus-dev/periplus/pkg/cli/terminal"
 )
 
 // patience is how long a hub may take to answer what is asked once.
@@ -30,7 +31,7 @@ type command struct {
 	connect Connect
 	clock   clock.WithTicker
 	program string
-	out     terminal
+	out     terminal.Terminal
 }
 
 // NewCommand returns `periplus get`.
@@ -51,7 +52,7 @@ ends with exit code 0 when the run succeeded, 1 when it did not, 2 when it canno
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeRuns(connect, &g.flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			g.program, g.out = cmd.Root().CommandPath(), terminalOf(cmd.OutOrStdout())
+			g.program, g.out = cmd.Root().CommandPath(), terminal.Of(cmd.OutOrStdout())
 			return g.run(cmd.Context(), args)
 		},
 	}
@@ -93,9 +94,9 @@ func (g *command) run(ctx context.Context, args []string) error {
 	}
 	m := g.model(h, r.Objects)
 	if g.output != "" {
-		return g.out.encode(m, g.output)
+		return g.out.Encode(m, g.output)
 	}
-	look := g.out.look()
+	look := g.out.Look()
 	look.Height = 0 // what does not fit can be scrolled back to
 	_, err = g.out.Write([]byte(screen.Render(m, look)))
 	return err

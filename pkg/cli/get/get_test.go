@@ -26,6 +26,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/clitest"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
+	"github.com/periplus-dev/periplus/pkg/cli/terminal"
 )
 
 const name = "productpage-v2"
@@ -69,14 +70,14 @@ func (p *page) await(t *testing.T, want string) {
 	}
 }
 
-func testCommand(h *clitest.Hub, out terminal, now time.Duration) *command {
+func testCommand(h *clitest.Hub, out terminal.Terminal, now time.Duration) *command {
 	return &command{
 		connect: h.Connect, clock: clocktesting.NewFakeClock(clitest.Began.Add(now)), program: "periplus", out: out,
 	}
 }
 
-func plainTerminal(p *page) terminal {
-	return terminal{Writer: p, size: func() (int, int) { return 100, 0 }}
+func plainTerminal(p *page) terminal.Terminal {
+	return terminal.Terminal{Writer: p, Size: func() (int, int) { return 100, 0 }}
 }
 
 func canary(t *testing.T, updated int32) stages.RunStatus {
@@ -240,7 +241,7 @@ func TestWatchingOnATerminalRedrawsInPlaceAndRestoresIt(t *testing.T) {
 	defer interrupt()
 	var mu sync.Mutex
 	width := 100
-	out := terminal{Writer: p, drawable: true, colour: true, size: func() (int, int) {
+	out := terminal.Terminal{Writer: p, Drawable: true, Colour: true, Size: func() (int, int) {
 		mu.Lock()
 		defer mu.Unlock()
 		return width, 30
@@ -411,27 +412,6 @@ func TestWhatMayNotBeReadIsNotedAndTheRestShown(t *testing.T) {
 	conclude(t, h, corev1.ConditionTrue, "Succeeded")
 	if err := <-over; err != nil {
 		t.Error(err)
-	}
-}
-
-func TestALocaleSaysWhetherATerminalKnowsUnicode(t *testing.T) {
-	for _, tc := range []struct {
-		name string
-		env  map[string]string
-		goos string
-		want bool
-	}{
-		{"LANG with UTF-8", map[string]string{"LANG": "en_US.UTF-8"}, "linux", true},
-		{"LC_ALL is first", map[string]string{"LC_ALL": "C", "LANG": "en_US.UTF-8"}, "linux", false},
-		{"C.utf8", map[string]string{"LC_CTYPE": "C.utf8"}, "linux", true},
-		{"nothing on Linux is the C locale", nil, "linux", false},
-		{"nothing on a Mac", nil, "darwin", true},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			if got := knowsUnicode(func(n string) string { return tc.env[n] }, tc.goos); got != tc.want {
-				t.Errorf("got %t, want %t", got, tc.want)
-			}
-		})
 	}
 }
 

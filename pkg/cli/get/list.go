@@ -38,7 +38,7 @@ func (g *command) list(ctx context.Context, h *hub.Hub) error {
 		return err
 	}
 	if g.output != "" {
-		return g.out.encode(runList{Format: screen.Format + "-list", Items: models}, g.output)
+		return g.out.Encode(runList{Format: screen.Format + "-list", Items: models}, g.output)
 	}
 	if len(models) == 0 {
 		where := "namespace " + h.Namespace
@@ -48,7 +48,7 @@ func (g *command) list(ctx context.Context, h *hub.Hub) error {
 		_, err = fmt.Fprintf(g.out, "There are no runs in %s.\n", where)
 		return err
 	}
-	_, err = g.out.Write([]byte(screen.RenderList(models, g.out.look(), g.allNamespaces)))
+	_, err = g.out.Write([]byte(screen.RenderList(models, g.out.Look(), g.allNamespaces)))
 	return err
 }
 

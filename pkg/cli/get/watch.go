@@ -19,6 +19,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/run"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
+	"github.com/periplus-dev/periplus/pkg/cli/terminal"
 )
 
 // Exit codes of --watch.
@@ -111,7 +112,7 @@ func (g *command) view(resized chan os.Signal) view {
 	switch {
 	case g.output != "":
 		return &documents{out: g.out, format: g.output}
-	case g.out.drawable:
+	case g.out.Drawable:
 		onResize(resized)
 		return &drawn{out: g.out}
 	}
@@ -120,7 +121,7 @@ func (g *command) view(resized chan os.Signal) view {
 
 // drawn redraws the screen in place, on the terminal's second screen, so that what was there before comes back.
 type drawn struct {
-	out    terminal
+	out    terminal.Terminal
 	opened bool
 	last   string
 }
@@ -140,7 +141,7 @@ func (d *drawn) show(m *screen.Model) error {
 		b.WriteString(open)
 		d.opened = true
 	}
-	look := d.out.look()
+	look := d.out.Look()
 	frame := screen.Render(m, look)
 	if frame == d.last {
 		return nil
@@ -157,7 +158,7 @@ func (d *drawn) show(m *screen.Model) error {
 func (d *drawn) tick(m *screen.Model) error { return d.show(m) }
 
 func (d *drawn) close(m *screen.Model) error {
-	look := d.out.look()
+	look := d.out.Look()
 	look.Height = 0
 	if _, err := d.out.Write([]byte(shut)); err != nil {
 		return err
@@ -168,12 +169,12 @@ func (d *drawn) close(m *screen.Model) error {
 
 // lines prints a line for each change.
 type lines struct {
-	out  terminal
+	out  terminal.Terminal
 	last *screen.Model
 }
 
 func (l *lines) show(m *screen.Model) error {
-	for _, change := range screen.Changes(l.last, m, l.out.look()) {
+	for _, change := range screen.Changes(l.last, m, l.out.Look()) {
 		if _, err := fmt.Fprintf(l.out, "%s  %s\n", m.At.Format("15:04:05"), change); err != nil {
 			return err
 		}
@@ -189,7 +190,7 @@ func (*lines) close(*screen.Model) error { return nil }
 
 // documents prints a document for each change: JSON on one line each, YAML with a line of dashes between.
 type documents struct {
-	out    terminal
+	out    terminal.Terminal
 	format string
 	last   screen.Model
 }

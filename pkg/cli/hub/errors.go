@@ -17,6 +17,27 @@ type Request struct {
 	Verb, Resource string
 	// Name of the object, empty where it is a list.
 	Name string
+	// Everywhere is true for what belongs to no namespace, and for lists over all of them.
+	Everywhere bool
+}
+
+// in says where, for the end of a sentence.
+func (r Request) in(namespace string) string {
+	if r.Everywhere {
+		return "in the whole cluster"
+	}
+	return "in namespace " + namespace
+}
+
+// role says which role holds what is needed.
+func (r Request) role() string {
+	switch {
+	case r.Resource == "customruns.tekton.dev" && r.Verb == "create":
+		return "no role of Periplus holds it, because who may create CustomRuns can stand in for stages; Tekton's own role for editing does"
+	case strings.HasPrefix(r.Resource, "freezes.") && (r.Verb == "create" || r.Verb == "update"):
+		return "the cluster role periplus-freezer, bound for the whole cluster, holds what is needed"
+	}
+	return "the cluster roles periplus-view (read), periplus-approver (answer) and periplus-release-engineer (start, stop and intervene) hold what is needed"
 }
 
 func (r Request) String() string {
@@ -35,8 +56,7 @@ func (h *Hub) Explain(r Request, err error) error {
 	case apierrors.IsForbidden(err) && deniedByPolicy(err):
 		return fmt.Errorf("the hub refuses to %s: %w", r, err)
 	case apierrors.IsForbidden(err):
-		return fmt.Errorf("you lack a permission: %s on %s in namespace %s; the cluster roles periplus-view (read), periplus-approver (answer) and "+
-			"periplus-release-engineer (start and stop) hold what is needed: %w", r.Verb, r.Resource, h.Namespace, err)
+		return fmt.Errorf("you lack a permission: %s on %s %s; %s: %w", r.Verb, r.Resource, r.in(h.Namespace), r.role(), err)
 	case apierrors.IsUnauthorized(err):
 		return fmt.Errorf("the hub at %s does not know you: are the kubeconfig's credentials still valid? %w", h.Server, err)
 	case NoSuchAPI(err):
@@ -46,7 +66,7 @@ func (h *Hub) Explain(r Request, err error) error {
 	case errors.Is(err, context.DeadlineExceeded), utilnet.IsConnectionRefused(err), errors.As(err, &netErr):
 		return fmt.Errorf("the hub at %s does not answer: %w", h.Server, err)
 	}
-	return fmt.Errorf("to %s in namespace %s: %w", r, h.Namespace, err)
+	return fmt.Errorf("to %s %s: %w", r, r.in(h.Namespace), err)
 }
 
 // NoSuchAPI says whether an error means that the server does not serve the kind at all, as opposed to having no such object.

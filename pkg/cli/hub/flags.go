@@ -25,9 +25,14 @@ type Flags struct {
 
 // AddTo adds the flags to a command's.
 func (f *Flags) AddTo(fs *pflag.FlagSet) {
+	f.AddHubTo(fs)
+	fs.StringVarP(&f.Namespace, "namespace", "n", "", "`name` of the run's namespace; the context's where empty")
+}
+
+// AddHubTo adds the flags that say which hub and as whom, for commands about the whole hub.
+func (f *Flags) AddHubTo(fs *pflag.FlagSet) {
 	fs.StringVar(&f.Kubeconfig, "kubeconfig", "", "path of the kubeconfig `file`; $KUBECONFIG, then ~/.kube/config where empty")
 	fs.StringVar(&f.Context, "context", "", "`name` of the kubeconfig's context that is the hub; its current one where empty")
-	fs.StringVarP(&f.Namespace, "namespace", "n", "", "`name` of the run's namespace; the context's where empty")
 	fs.StringVar(&f.As, "as", "", "`user` to act as")
 	fs.StringArrayVar(&f.AsGroups, "as-group", nil, "`group` to act in, with --as; may be given several times")
 }

@@ -1,4 +1,4 @@
-package get
+package terminal
 
 import (
 	"encoding/json"
@@ -18,28 +18,29 @@ import (
 // plainWidth is how wide a screen is drawn that no terminal shows, where $COLUMNS does not say otherwise.
 const plainWidth = 120
 
-// terminal is where a command writes.
-type terminal struct {
+// Terminal is where a command writes.
+type Terminal struct {
 	io.Writer
-	// drawable is true for a terminal whose cursor can be moved.
-	drawable bool
-	// size in columns and lines; lines are 0 where there is no limit.
-	size   func() (width, height int)
-	colour bool
-	ascii  bool
+	// Drawable is true for a terminal whose cursor can be moved.
+	Drawable bool
+	// Size in columns and lines; lines are 0 where there is no limit.
+	Size   func() (width, height int)
+	Colour bool
+	// ASCII where nothing else can be drawn.
+	ASCII bool
 }
 
-// terminalOf finds out what a writer can do, from what it is and from the environment: TERM, NO_COLOR, COLUMNS and the locale.
-func terminalOf(w io.Writer) terminal {
-	t := terminal{Writer: w, ascii: !knowsUnicode(os.Getenv, runtime.GOOS), size: func() (int, int) { return columnsWanted(), 0 }}
+// Of finds out what a writer can do, from what it is and from the environment: TERM, NO_COLOR, COLUMNS and the locale.
+func Of(w io.Writer) Terminal {
+	t := Terminal{Writer: w, ASCII: !knowsUnicode(os.Getenv, runtime.GOOS), Size: func() (int, int) { return columnsWanted(), 0 }}
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return t
 	}
 	dumb := os.Getenv("TERM") == "dumb"
-	t.drawable = !dumb
-	t.colour = !dumb && os.Getenv("NO_COLOR") == ""
-	t.size = func() (int, int) {
+	t.Drawable = !dumb
+	t.Colour = !dumb && os.Getenv("NO_COLOR") == ""
+	t.Size = func() (int, int) {
 		width, height, err := term.GetSize(int(f.Fd()))
 		if err != nil || width <= 0 {
 			return columnsWanted(), 0
@@ -66,13 +67,14 @@ func knowsUnicode(getenv func(string) string, goos string) bool {
 	return goos == "windows" || goos == "darwin"
 }
 
-func (t terminal) look() screen.Look {
-	width, height := t.size()
-	return screen.Look{Width: width, Height: height, Colour: t.colour, ASCII: t.ascii}
+// Look is how a model is drawn on it now.
+func (t Terminal) Look() screen.Look {
+	width, height := t.Size()
+	return screen.Look{Width: width, Height: height, Colour: t.Colour, ASCII: t.ASCII}
 }
 
-// encode writes a value as a JSON or YAML document.
-func (t terminal) encode(v any, format string) error {
+// Encode writes a value as a document; format is json or yaml.
+func (t Terminal) Encode(v any, format string) error {
 	if format == "yaml" {
 		out, err := yaml.Marshal(v)
 		if err != nil {
