@@ -15,6 +15,7 @@ import (
 
 	stagesgroup "github.com/periplus-dev/periplus/pkg/apis/stages"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
+	"github.com/periplus-dev/periplus/pkg/cli/run"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
 )
 
@@ -61,6 +62,10 @@ func (g *command) models(ctx context.Context, h *hub.Hub) ([]*screen.Model, erro
 	if err != nil {
 		return nil, h.Explain(hub.Request{Verb: "list", Resource: "customruns.tekton.dev"}, err)
 	}
+	around, err := run.AroundAll(ctx, h)
+	if err != nil {
+		return nil, err
+	}
 	byRun := map[types.NamespacedName][]*pipelinev1beta1.CustomRun{}
 	var models []*screen.Model
 	for i := range customs.Items {
@@ -69,14 +74,14 @@ func (g *command) models(ctx context.Context, h *hub.Hub) ([]*screen.Model, erro
 			key := types.NamespacedName{Namespace: c.Namespace, Name: parent}
 			byRun[key] = append(byRun[key], c)
 		} else if screen.Ours(c) {
-			models = append(models, g.model(h, screen.Objects{Root: c}))
+			models = append(models, g.model(h, around.Of(screen.Objects{Root: c})))
 		}
 	}
 	for i := range prs.Items {
 		pr := &prs.Items[i]
 		children := byRun[types.NamespacedName{Namespace: pr.Namespace, Name: pr.Name}]
 		if carries(pr, children) {
-			models = append(models, g.model(h, screen.Objects{PipelineRun: pr, CustomRuns: children}))
+			models = append(models, g.model(h, around.Of(screen.Objects{PipelineRun: pr, CustomRuns: children})))
 		}
 	}
 	created := map[types.UID]metav1.Time{}

@@ -35,7 +35,7 @@ type Following struct {
 	changed  chan struct{}
 	clock    clock.PassiveClock
 
-	root, customs, tasks, records cache.Store
+	root, customs, tasks, records, did, frozen cache.Store
 
 	mu   sync.Mutex
 	lost map[string]loss
@@ -54,7 +54,11 @@ func Follow(ctx context.Context, h *hub.Hub, first *Run, c clock.PassiveClock) (
 		o.FieldSelector = fields.OneTermEqualSelector("metadata.name", name).String()
 	}
 	inRun := func(o *metav1.ListOptions) { o.LabelSelector = ofRun(name) }
+	all := func(*metav1.ListOptions) {}
 	inRelease := func(o *metav1.ListOptions) { o.LabelSelector = ofRoot(string(f.uid)) }
+	if first.joins() {
+		inRelease = all // which one it joins may not be known yet
+	}
 	v1, v1beta1 := h.Tekton.TektonV1(), h.Tekton.TektonV1beta1()
 
 	customSource := source{customRuns, &pipelinev1beta1.CustomRun{}, inRun,
@@ -99,6 +103,24 @@ func Follow(ctx context.Context, h *hub.Hub, first *Run, c clock.PassiveClock) (
 			},
 			func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 				return h.Periplus.StagesV1alpha1().Releases(h.Namespace).Watch(ctx, o)
+			}})
+	}
+	if !first.denied[interventions] {
+		f.did = start(source{interventions, &stages.Intervention{}, all,
+			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				return h.Periplus.StagesV1alpha1().Interventions(h.Namespace).List(ctx, o)
+			},
+			func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				return h.Periplus.StagesV1alpha1().Interventions(h.Namespace).Watch(ctx, o)
+			}})
+	}
+	if !first.denied[freezes] {
+		f.frozen = start(source{freezes, &stages.Freeze{}, all,
+			func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+				return h.Periplus.StagesV1alpha1().Freezes().List(ctx, o)
+			},
+			func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+				return h.Periplus.StagesV1alpha1().Freezes().Watch(ctx, o)
 			}})
 	}
 	patient, done := context.WithTimeout(ctx, 30*time.Second)
@@ -202,7 +224,7 @@ func (f *Following) lostSince() (time.Time, error) {
 // Objects gives the run as it was last seen; ok is false once it was deleted, and then they are as they were before. It is for one
 // goroutine at a time.
 func (f *Following) Objects() (objects screen.Objects, ok bool) {
-	o := screen.Objects{Pipeline: f.first.Pipeline, Notes: f.first.Notes}
+	o := screen.Objects{Pipeline: f.first.Pipeline, Notes: f.first.Notes, MemberLabels: f.first.MemberLabels}
 	for _, x := range f.root.List() {
 		switch x := x.(type) {
 		case *pipelinev1.PipelineRun:
@@ -223,9 +245,17 @@ func (f *Following) Objects() (objects screen.Objects, ok bool) {
 		o.TaskRuns = sorted[*pipelinev1.TaskRun](f.tasks)
 	}
 	if f.records != nil {
+		seen := Run{Objects: o}
 		for _, r := range sorted[*stages.Release](f.records) {
-			o.Release = r
+			seen.keep(r)
 		}
+		o.Release = seen.Release
+	}
+	if f.did != nil {
+		o.Interventions = sorted[*stages.Intervention](f.did)
+	}
+	if f.frozen != nil {
+		o.Freezes = sorted[*stages.Freeze](f.frozen)
 	}
 	if since, err := f.lostSince(); err != nil {
 		var request *url.Error

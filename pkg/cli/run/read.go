@@ -24,6 +24,10 @@ const (
 	customRuns   = "customruns.tekton.dev"
 	taskRuns     = "taskruns.tekton.dev"
 	releases     = "releases.stages.periplus.dev"
+
+	interventions = "interventions.stages.periplus.dev"
+	freezes       = "freezes.stages.periplus.dev"
+	members       = "members.fleet.periplus.dev"
 )
 
 // Run is a run with its objects, as they were when they were read.
@@ -55,7 +59,10 @@ func Read(ctx context.Context, h *hub.Hub, name string) (*Run, error) {
 			return nil, err
 		}
 	}
-	return r, r.readRelease(ctx, h)
+	if err := r.readRelease(ctx, h); err != nil {
+		return nil, err
+	}
+	return r, r.readHands(ctx, h)
 }
 
 // fromCustomRun reads a CustomRun by name: it is the root itself, or gives the PipelineRun that made it.
@@ -67,7 +74,7 @@ func (r *Run) fromCustomRun(ctx context.Context, h *hub.Hub, name string) (*pipe
 	if err != nil {
 		return nil, h.Explain(hub.Request{Verb: "get", Resource: customRuns, Name: name}, err)
 	}
-	parent := run.Labels[pipeline.PipelineRunLabelKey]
+	parent := parentOf(run)
 	if !run.HasPipelineRunOwnerReference() || parent == "" {
 		r.Root = run
 		return nil, nil
@@ -126,22 +133,6 @@ func (r *Run) readPipeline(ctx context.Context, h *hub.Hub) error {
 	return nil
 }
 
-func (r *Run) readRelease(ctx context.Context, h *hub.Hub) error {
-	list, err := h.Periplus.StagesV1alpha1().Releases(h.Namespace).List(ctx, metav1.ListOptions{LabelSelector: ofRoot(string(r.UID()))})
-	if hub.NoSuchAPI(err) {
-		r.denied[releases] = true
-		r.Notes = append(r.Notes, fmt.Sprintf("the cluster at %s has no %s: is Periplus installed there?", h.Server, releases))
-		return nil
-	}
-	if err := r.allow(h, releases, err); err != nil {
-		return err
-	}
-	if err == nil && len(list.Items) > 0 {
-		r.Release = &list.Items[0]
-	}
-	return nil
-}
-
 // allow notes a missing permission, and lets every other error through. A permission to see TaskRuns is missed only where there are some.
 func (r *Run) allow(h *hub.Hub, resource string, err error) error {
 	if err == nil {
@@ -166,6 +157,8 @@ func hasTaskRuns(pr *pipelinev1.PipelineRun) bool {
 	}
 	return false
 }
+
+func parentOf(c *pipelinev1beta1.CustomRun) string { return c.Labels[pipeline.PipelineRunLabelKey] }
 
 func ofRun(name string) string { return labels.Set{pipeline.PipelineRunLabelKey: name}.String() }
 

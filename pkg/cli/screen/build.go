@@ -24,12 +24,16 @@ func Build(o Objects, opts Options) *Model {
 	if m.Initiator == "" && o.Release != nil {
 		m.Initiator = o.Release.Spec.Initiator
 	}
-	m.Over = r.done()
+	m.Over = r.done() && (m.Release == nil || m.Release.Phase != stages.ReleaseRollingBack)
 	for _, p := range parts {
 		m.Stages = append(m.Stages, p.Stage)
 		m.Over = m.Over && !p.running()
 	}
 	m.Questions = questions(m, parts, opts)
+	m.Interventions = interventions(o, parts)
+	if !m.Over {
+		m.Freezes = freezes(o, m.Namespace, parts, opts)
+	}
 	m.Units, m.Unreachable = members(parts)
 	m.Guards = guards(parts)
 	m.Verdict = judge(r, m, parts)
@@ -166,11 +170,15 @@ func guards(parts []part) []Guard {
 }
 
 func releaseOf(release *stages.Release, r root) *Release {
-	if release == nil || release.Spec.Root.UID != r.meta.UID {
+	// What a child's annotation says is as true as the record: only our controller sets it.
+	if release == nil || !Carries(release, r.meta.UID) && r.meta.Annotations[stages.AnnotationRelease] != release.Name {
 		return nil
 	}
 	s := release.Status
-	return &Release{Name: release.Name, Phase: s.Phase, Message: s.Message, Touched: s.Touched, Moves: s.Moves}
+	return &Release{
+		Name: release.Name, Root: release.Spec.Root.Name, Phase: s.Phase, Message: s.Message, Touched: s.Touched, Moves: s.Moves,
+		Runs: s.Runs, Stages: s.Stages, Rollback: s.Rollback,
+	}
 }
 
 // unitLabel names a unit; a workload that is not cut into units is a unit without a name.

@@ -27,6 +27,7 @@ func Changes(before, after *Model, look Look) []string {
 	memberChanges(before, after, say)
 	guardChanges(before, after, say)
 	answerChanges(before, after, say)
+	handChanges(before, after, say)
 	if verdictKey(before) != verdictKey(after) {
 		say("%s: %s", after.Name, saidInFull(after))
 	}
@@ -198,6 +199,37 @@ func answerChanges(before, after *Model, say func(string, ...any)) {
 			if !ignored[i] {
 				say("%s: an answer does not count: %s", q.Stage, i)
 			}
+		}
+	}
+}
+
+func handChanges(before, after *Model, say func(string, ...any)) {
+	done, frozen, is := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, i := range before.Interventions {
+		done[i.Name] = true
+	}
+	for _, i := range after.Interventions {
+		if !done[i.Name] {
+			say("%s: %s", i.did(), i.Message)
+		}
+	}
+	for _, f := range before.Freezes {
+		frozen[f.Name] = true
+	}
+	for _, f := range after.Freezes {
+		is[f.Name] = true
+		if !frozen[f.Name] {
+			say("%s · %s", f.said(after, false), f.Command)
+		}
+	}
+	for _, f := range before.Freezes {
+		if !is[f.Name] && !after.Over {
+			say("freeze %s stops it no more", f.Name)
+		}
+	}
+	if r := after.Release; r != nil && r.Rollback != nil {
+		if was := before.Release; was == nil || was.Rollback == nil || was.Rollback.Message != r.Rollback.Message {
+			say("%s", rollbackSaid(after, *r.Rollback))
 		}
 	}
 }

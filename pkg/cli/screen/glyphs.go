@@ -6,20 +6,20 @@ import "strings"
 type glyphs struct {
 	ascii                                                        bool
 	done, running, asking, pending, failed, skipped, stopped, na string
-	doubt                                                        string
+	doubt, paused                                                string
 	sep, link, turn, arrow, ellipsis, prompt                     string
 	cellNew, cellComing, cellOld                                 string
 }
 
 var unicodeGlyphs = glyphs{
-	done: "✔", running: "●", asking: "?", pending: "◌", failed: "✖", skipped: "–", stopped: "■", na: "–", doubt: "!",
+	done: "✔", running: "●", asking: "?", pending: "◌", failed: "✖", skipped: "–", stopped: "■", na: "–", doubt: "!", paused: "‖",
 	sep: " · ", link: " ─ ", turn: " ┊ ", arrow: "→", ellipsis: "…", prompt: "❯ ",
 	cellNew: "█", cellComing: "▒", cellOld: "░",
 }
 
 var asciiGlyphs = glyphs{
 	ascii: true,
-	done:  "[ok]", running: "[..]", asking: "[??]", pending: "[  ]", failed: "[!!]", skipped: "[--]", stopped: "[xx]", na: "[--]", doubt: "[?!]",
+	done:  "[ok]", running: "[..]", asking: "[??]", pending: "[  ]", failed: "[!!]", skipped: "[--]", stopped: "[xx]", na: "[--]", doubt: "[?!]", paused: "[||]",
 	sep: " | ", link: " - ", turn: " : ", arrow: "->", ellipsis: "...", prompt: "$ ",
 	cellNew: "#", cellComing: "+", cellOld: ".",
 }
@@ -65,8 +65,10 @@ func (g glyphs) run(v Verdict) (string, ink) {
 		return g.done, good
 	case StateFailed, StateFailing:
 		return g.failed, bad
-	case StateCancelled, StateCancelling:
+	case StateCancelled, StateCancelling, StateRolledBack:
 		return g.stopped, bad
+	case StatePaused:
+		return g.paused, asks
 	case StateWaiting, StateHeldBack:
 		return g.asking, asks
 	}

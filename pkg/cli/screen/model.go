@@ -38,6 +38,10 @@ type Model struct {
 	Guards []Guard `json:"guards,omitempty"`
 	// Questions that are open.
 	Questions []Question `json:"questions,omitempty"`
+	// Interventions are what people did to the release, oldest first.
+	Interventions []Intervention `json:"interventions,omitempty"`
+	// Freezes that stop the run; none once it is over.
+	Freezes []Freeze `json:"freezes,omitempty"`
 	// Release is the record, once there is one.
 	Release *Release `json:"release,omitempty"`
 	// Stale says since when, and why, the hub is not seen any more, so that everything here is from before.
@@ -57,6 +61,8 @@ const (
 	StateStarting State = "Starting"
 	// StateRunning while stages get on by themselves.
 	StateRunning State = "Running"
+	// StatePaused while a pause holds the release. Stages that have not come to a safe point yet still get on.
+	StatePaused State = "Paused"
 	// StateWaiting while a person is needed.
 	StateWaiting State = "Waiting"
 	// StateFailing once a stage failed and the run is not over.
@@ -66,6 +72,9 @@ const (
 	StateSucceeded  State = "Succeeded"
 	StateFailed     State = "Failed"
 	StateCancelled  State = "Cancelled"
+	// StateRollingBack while what was touched is being taken back and nothing else goes on, StateRolledBack once it is back.
+	StateRollingBack State = "RollingBack"
+	StateRolledBack  State = "RolledBack"
 )
 
 // Verdict says in one line how a run stands and what it needs.
@@ -211,6 +220,14 @@ type Release struct {
 	Name    string              `json:"name"`
 	Phase   stages.ReleasePhase `json:"phase,omitempty"`
 	Message string              `json:"message,omitempty"`
-	Touched []stages.Touched    `json:"touched,omitempty"`
-	Moves   []stages.Move       `json:"moves,omitempty"`
+	// Root is the name of the run that it was made for.
+	Root    string           `json:"root,omitempty"`
+	Touched []stages.Touched `json:"touched,omitempty"`
+	Moves   []stages.Move    `json:"moves,omitempty"`
+	// Runs that carry it: its root, retries and children.
+	Runs []stages.ReleaseRun `json:"runs,omitempty"`
+	// Stages that succeeded; a retry does not do them again.
+	Stages []stages.StageRecord `json:"stages,omitempty"`
+	// Rollback that takes it back or took it back last.
+	Rollback *stages.RollbackRecord `json:"rollback,omitempty"`
 }

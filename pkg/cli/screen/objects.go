@@ -26,7 +26,14 @@ type Objects struct {
 	// CustomRuns and TaskRuns of the PipelineRun. Those of another PipelineRun of the same name are left out by owner.
 	CustomRuns []*pipelinev1beta1.CustomRun
 	TaskRuns   []*pipelinev1.TaskRun
-	Release    *stages.Release
+	// Release that the run carries or carries a part of.
+	Release *stages.Release
+	// Interventions of the namespace; those in other releases are left out.
+	Interventions []*stages.Intervention
+	// Freezes there are; those that do not stop the run are left out.
+	Freezes []*stages.Freeze
+	// MemberLabels tell whom a Freeze that selects members stops.
+	MemberLabels MemberLabels
 	// Notes say what could not be read.
 	Notes []string
 	// Stale says since when, and why, the objects are no longer seen; empty while they are.

@@ -73,6 +73,7 @@ func draw(m *Model, g glyphs, room int, d detail) []line {
 		units(m, g, room, d),
 		guardsOf(m, g, room, d),
 		asked(m, g, room, d),
+		hands(m, g, room, d),
 		record(m, g, room, d),
 		remarks(m, g, room),
 	} {

@@ -147,6 +147,34 @@ var situations = []struct {
 		run.OwnerReferences = nil
 		return Build(Objects{Root: run}, Options{Now: began.Add(m)})
 	}},
+	{"paused", Look{Width: 100}, func(t *testing.T) *Model { return pausedByBob(t).model(4 * m) }},
+	{"paused-in-ascii", Look{Width: 100, ASCII: true}, func(t *testing.T) *Model { return pausedByBob(t).model(4 * m) }},
+	{"paused-and-every-stage-stands", Look{Width: 100}, func(t *testing.T) *Model {
+		st := pausedByBob(t)
+		st.o.CustomRuns = nil
+		st.stage("canary-m1", "Canary", s, stages.RunStatus{Waiting: &stages.Waiting{Reason: "Paused", For: "bob paused it", Since: at(3 * m)}})
+		return st.model(4 * m)
+	}},
+	{"frozen", Look{Width: 100}, func(t *testing.T) *Model { return frozen(t).model(4 * m) }},
+	{"retried", Look{Width: 100}, func(t *testing.T) *Model {
+		st := carriedOn(t)
+		return st.ended(8*m+s, corev1.ConditionFalse, "Failed", "Tasks Completed: 6 (Failed: 1, Cancelled 0), Skipped: 1").model(90 * m)
+	}},
+	{"retry-of-another-run", Look{Width: 100}, retryRuns},
+	{"rolling-back-after-the-end", Look{Width: 100}, func(t *testing.T) *Model {
+		return goesBack(t, stages.ReleaseRollingBack, nil).model(11 * m)
+	}},
+	{"rolled-back", Look{Width: 100}, func(t *testing.T) *Model {
+		return goesBack(t, stages.ReleaseRolledBack, atp(12*m)).model(20 * m)
+	}},
+	{"one-member-is-taken-back-while-the-run-stands", Look{Width: 100}, func(t *testing.T) *Model {
+		st := canaryRunning(t)
+		st.o.Release.Status.Phase = stages.ReleaseRollingBack
+		st.o.Release.Status.Rollback = &stages.RollbackRecord{
+			Scope: stages.RollbackMember, Members: []string{"m1"}, Initiator: "bob", Since: at(3 * m), Message: "m1/dcb: 0 of 1 pods back",
+		}
+		return st.model(4 * m)
+	}},
 }
 
 func canaryRunning(t *testing.T) *story {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	pipelinev1beta1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+
+	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
 
 // patience is how long after it was made a run may lie before we say that nobody takes it up.
@@ -20,6 +22,10 @@ func judge(r root, m *Model, parts []part) Verdict {
 	ending := pick(running, func(p part) bool { return p.Ending != nil && !p.MayFail })
 	v := Verdict{}
 	switch {
+	case m.goesBack() && (r.done() || !r.cancelRequested && len(failed)+len(ending) == 0):
+		v = wayBackVerdict(StateRollingBack, r, m, failed)
+	case r.done() && m.Release != nil && m.Release.Phase == stages.ReleaseRolledBack:
+		v = wayBackVerdict(StateRolledBack, r, m, failed)
 	case r.succeeded():
 		v.State = StateSucceeded
 		if n := len(pick(parts, func(p part) bool { return p.State == StageSkipped })); n > 0 {
@@ -50,6 +56,8 @@ func judge(r root, m *Model, parts []part) Verdict {
 		}
 	case r.held:
 		v.State, v.Message = StateHeldBack, "until its spec.status is cleared"
+	case m.paused() != nil:
+		return pausedVerdict(r, m, parts, running)
 	default:
 		return runningVerdict(r, m, parts, running)
 	}
@@ -202,6 +210,10 @@ func (m *Model) phrases(countdown bool) []string {
 		if v.Message != "" {
 			say("%s", v.Message)
 		}
+	case StateRollingBack, StateRolledBack:
+		m.wayBack(say)
+	case StatePaused:
+		m.heldStill(say)
 	case StateFailing:
 		say("Failing%s%s", at, attempt(v))
 		because()
@@ -243,7 +255,9 @@ func (m *Model) phrases(countdown bool) []string {
 		switch v.State {
 		case StateFailing:
 			say("%s %s running", list(v.Also, "and"), are(len(v.Also)))
-		case StateCancelling, StateCancelled, StateFailed, StateSucceeded:
+		case StateRollingBack:
+			say("%s %s running", list(v.Also, "and"), are(len(v.Also)))
+		case StateCancelling, StateCancelled, StateFailed, StateSucceeded, StateRolledBack:
 			say("%s %s still stopping", list(v.Also, "and"), are(len(v.Also)))
 		default:
 			say("also running %s", list(v.Also, "and"))
