@@ -11,6 +11,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/cli/answer"
 	"github.com/periplus-dev/periplus/pkg/cli/get"
+	"github.com/periplus-dev/periplus/pkg/cli/intervene"
 	"github.com/periplus-dev/periplus/pkg/cli/local"
 )
 
@@ -25,6 +26,7 @@ func NewRoot(invoked string) *cobra.Command {
 		SilenceErrors: true,
 	}
 	root.AddCommand(get.NewCommand(), answer.NewConfirm(), answer.NewReject(), newVersion(), local.NewCommand())
+	root.AddCommand(intervene.New()...)
 	return root
 }
 

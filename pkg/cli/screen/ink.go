@@ -100,6 +100,9 @@ func (l line) write(b *strings.Builder, colour bool) {
 	}
 }
 
+// Clean is a text of others as it may be shown: one line, and nothing in it that steers a terminal.
+func Clean(s string) string { return clean(oneLine(s)) }
+
 // clean makes one line of a text and takes out of it what could steer a terminal or change the order of its letters.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {

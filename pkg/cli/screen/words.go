@@ -25,6 +25,9 @@ func lasting(d time.Duration) string {
 	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
 }
 
+// Lasting says a duration as the screen does.
+func Lasting(d time.Duration) string { return lasting(d) }
+
 // remaining says what is left of a time: whole minutes from ten on, rounded down, so that nobody comes late by it.
 func remaining(d time.Duration) string {
 	if d >= 10*time.Minute && d < time.Hour {

@@ -1,0 +1,151 @@
+package intervene
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	pipelinev1beta1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/rand"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/cli/hub"
+	"github.com/periplus-dev/periplus/pkg/cli/run"
+	"github.com/periplus-dev/periplus/pkg/cli/screen"
+)
+
+// annotationMessage keeps what a person said of a stage that he made: the name that Kubernetes has for descriptions of objects.
+const annotationMessage = "kubernetes.io/description"
+
+// decideMembers makes the stage that takes members of a release back. An intervention takes back all of it, so this is a stage of its own.
+func (c *command) decideMembers(d *decision) error {
+	for _, m := range c.back.members {
+		if touched := membersTouched(d.release); !slices.Contains(touched, m) {
+			return fmt.Errorf("release of %s did not touch %s%s", d.ref.Name, m, meant(m, touched))
+		}
+	}
+	var err error
+	if d.byHand, err = c.byHand(stages.RollbackSpec{Scope: stages.RollbackMember, Members: c.back.members, Release: d.release.Name}); err != nil {
+		return err
+	}
+	then := []string{
+		fmt.Sprintf("a stage %s is made, a Rollback that no pipeline runs, for %s alone; what was touched elsewhere stays", d.byHand.Name, strings.Join(c.back.members, ", ")),
+	}
+	if !d.ended() {
+		then = append(then, "the run is not ended; the other stages of the release stand still meanwhile")
+	}
+	d.plan.Add("then", then...)
+	return nil
+}
+
+// decideFromMembers makes the stage that reads the record from members.
+func (c *command) decideFromMembers(ctx context.Context, h *hub.Hub) (*decision, error) {
+	b := c.back
+	if b.hub == "" {
+		known, err := h.Periplus.StagesV1alpha1().Releases(h.Namespace).Get(ctx, b.release, metav1.GetOptions{})
+		switch {
+		case err == nil:
+			return nil, fmt.Errorf("this hub has the record of release %s: %s rollback %s takes it back by that", b.release, c.program, known.Spec.Root.Name)
+		case !apierrors.IsNotFound(err) || hub.NoSuchAPI(err):
+			return nil, h.Explain(hub.Request{Verb: "get", Resource: "releases.stages.periplus.dev", Name: b.release}, err)
+		}
+	}
+	where, err := membersThere(ctx, h, b.members)
+	if err != nil {
+		return nil, err
+	}
+	spec := stages.RollbackSpec{FromMembers: &stages.FromMembers{Release: b.release, Hub: b.hub}}
+	if len(b.members) > 0 {
+		spec.Scope, spec.Members = stages.RollbackMember, b.members
+	}
+	d := &decision{target: &target{ref: stages.RootRef{Name: b.release}}, question: "Take it back?"}
+	if d.byHand, err = c.byHand(spec); err != nil {
+		return nil, err
+	}
+	d.plan = screen.Plan{Title: fmt.Sprintf("rollback of release %s in %s, by what the members know", b.release, h.Namespace)}
+	of := "this hub"
+	if b.hub != "" {
+		of = "the hub " + b.hub
+	}
+	d.plan.Add("members", where)
+	d.plan.Add("back", fmt.Sprintf("each workload of namespace %s there that carries a lock of release %s and %s, to the revision and partition that its lock gives", h.Namespace, b.release, of))
+	d.plan.Warn("not known", "which workloads these are: the hub has no record, and only the members do")
+	d.plan.Add("then", fmt.Sprintf("a stage %s is made, a Rollback that no pipeline runs; it says what it found before it moves anything", d.byHand.Name))
+	return d, nil
+}
+
+// membersThere checks names of members, and says which are meant.
+func membersThere(ctx context.Context, h *hub.Hub, names []string) (string, error) {
+	known, err := run.Members(ctx, h)
+	switch {
+	case apierrors.IsForbidden(err) && len(names) > 0:
+		return strings.Join(names, ", ") + " (you may not read members, so nobody looked whether they are there)", nil
+	case apierrors.IsForbidden(err):
+		return "all there are", nil
+	case err != nil:
+		return "", err
+	}
+	var all []string
+	for m := range known {
+		all = append(all, m)
+	}
+	slices.Sort(all)
+	for _, n := range names {
+		if _, there := known[n]; !there {
+			return "", fmt.Errorf("there is no member %s%s", n, meant(n, all))
+		}
+	}
+	if len(names) > 0 {
+		return strings.Join(names, ", "), nil
+	}
+	return strings.Join(shortened(all, "more"), ", "), nil
+}
+
+// byHand makes the stage, of the same name however often the hub is looked at.
+func (c *command) byHand(spec stages.RollbackSpec) (*pipelinev1beta1.CustomRun, error) {
+	if c.back.made == "" {
+		c.back.made = "rollback" + rand.String(10)
+	}
+	return rollbackStage(c.back.made, spec)
+}
+
+// rollbackStage is a Rollback that no pipeline runs. Its name can be no stage's of a PipelineRun, as admission wants it: no "-", and short. It has no
+// timeout, because half a way back helps nobody; progressDeadline ends one that gets nowhere.
+func rollbackStage(name string, spec stages.RollbackSpec) (*pipelinev1beta1.CustomRun, error) {
+	defaulted := spec.DeepCopy()
+	defaulted.SetDefaults()
+	if errs := defaulted.Validate(field.NewPath("spec")); len(errs) > 0 {
+		return nil, fmt.Errorf("such a rollback is not possible: %w", errs.ToAggregate())
+	}
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the rollback: %w", err)
+	}
+	return &pipelinev1beta1.CustomRun{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: pipelinev1beta1.CustomRunSpec{
+			CustomSpec: &pipelinev1beta1.EmbeddedCustomRunSpec{
+				TypeMeta: runtime.TypeMeta{APIVersion: stages.SchemeGroupVersion.String(), Kind: "Rollback"},
+				Spec:     runtime.RawExtension{Raw: raw},
+			},
+			Timeout: &metav1.Duration{},
+		},
+	}, nil
+}
+
+// start makes the stage, in the caller's name.
+func (c *command) start(ctx context.Context, h *hub.Hub, d *decision, user string) (string, error) {
+	made := d.byHand
+	made.Namespace = h.Namespace
+	made.Annotations = map[string]string{stages.AnnotationInitiator: user, annotationMessage: c.act.Message}
+	if _, err := h.Tekton.TektonV1beta1().CustomRuns(h.Namespace).Create(ctx, made, metav1.CreateOptions{}); err != nil {
+		return "", h.Explain(hub.Request{Verb: "create", Resource: "customruns.tekton.dev", Name: made.Name}, err)
+	}
+	return fmt.Sprintf("recorded: %s takes %s back by the stage %s; follow it: %s", user, d.ref.Name, made.Name, c.again(h, "get "+made.Name+" --watch")), nil
+}
