@@ -3,6 +3,7 @@ package intervene
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -101,8 +102,11 @@ func membersThere(ctx context.Context, h *hub.Hub, names []string) (string, erro
 			return "", fmt.Errorf("there is no member %s%s", n, meant(n, all))
 		}
 	}
-	if len(names) > 0 {
+	switch {
+	case len(names) > 0:
 		return strings.Join(names, ", "), nil
+	case len(all) == 0:
+		return "", errors.New("this hub has no members yet: create a Member for each in which the release touched something, and then ask them")
 	}
 	return strings.Join(shortened(all, "more"), ", "), nil
 }

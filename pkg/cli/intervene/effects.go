@@ -21,7 +21,7 @@ func (d *decision) afterPause() []string {
 		case s.State == screen.StageRunning && s.Kind == "ClusterHop":
 			out = append(out, fmt.Sprintf("stage %s begins no further member", s.Name))
 		case s.State == screen.StageRunning:
-			out = append(out, fmt.Sprintf("stage %s stops before its next move", s.Name)+d.finishing(s.Name))
+			out = append(out, fmt.Sprintf("stage %s stops before its next move", s.Name)+d.finishing(s.Name, underway))
 		}
 	}
 	if n := len(d.children); n > 0 {
@@ -60,7 +60,7 @@ func (d *decision) afterAbort(program string) []string {
 		}
 		line := fmt.Sprintf("stage %s ends", s.Name)
 		if units := d.unitsOf(s.Name); len(units) > 0 {
-			line += "; pods that it has not moved are held back" + d.finishing(s.Name)
+			line += "; pods whose update has not begun are held back" + d.finishing(s.Name, begun)
 		}
 		out = append(out, line)
 	}
@@ -99,7 +99,7 @@ func (c *command) describeSkip(d *decision, m *screen.Model, s screen.Stage) {
 	then := []string{fmt.Sprintf("stage %s ends as if it had succeeded, and moves nothing further", s.Name)}
 	for _, u := range m.Units {
 		if u.Stage == s.Name && u.AsOf == nil && u.Updated < u.Want {
-			then = append(then, fmt.Sprintf("%s stays at %s of the %d that it wanted", place(u), pods(u.Updated, u.UpdatedAvailable, u.Replicas), u.Want))
+			then = append(then, fmt.Sprintf("%s stays at %d of %s on the new revision; the stage wanted %d", place(u), u.Updated, counted(int(u.Replicas), "pod"), u.Want))
 		}
 	}
 	for _, g := range m.Guards {
@@ -136,11 +136,11 @@ func (d *decision) unitsOf(stage string) []screen.Unit {
 }
 
 // finishing ends a sentence with the pods whose update goes on whatever the stage does.
-func (d *decision) finishing(stage string) string {
+func (d *decision) finishing(stage string, count func(screen.Unit) int32) string {
 	var parts []string
 	total := int32(0)
 	for _, u := range d.unitsOf(stage) {
-		if n := underway(u); n > 0 {
+		if n := count(u); n > 0 {
 			total += n
 			parts = append(parts, fmt.Sprintf("%s of %s", counted(int(n), "pod"), place(u)))
 		}
@@ -157,6 +157,9 @@ func (d *decision) finishing(stage string) string {
 	}
 	return "; " + strings.Join(parts, ", ") + " " + verb
 }
+
+// begun is how many pods of a unit are on the new revision, or on their way there, and not available yet.
+func begun(u screen.Unit) int32 { return max(0, u.Updated-u.UpdatedAvailable) }
 
 // underway is how many pods of a unit are not on the new revision and available, though the partition lets them go already.
 func underway(u screen.Unit) int32 {
