@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/periplus-dev/periplus/pkg/cli/answer"
+	"github.com/periplus-dev/periplus/pkg/cli/freeze"
 	"github.com/periplus-dev/periplus/pkg/cli/get"
 	"github.com/periplus-dev/periplus/pkg/cli/intervene"
 	"github.com/periplus-dev/periplus/pkg/cli/local"
@@ -27,6 +28,7 @@ func NewRoot(invoked string) *cobra.Command {
 	}
 	root.AddCommand(get.NewCommand(), answer.NewConfirm(), answer.NewReject(), newVersion(), local.NewCommand())
 	root.AddCommand(intervene.New()...)
+	root.AddCommand(freeze.New()...)
 	return root
 }
 

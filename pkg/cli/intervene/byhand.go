@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/cli/act"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/run"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
@@ -28,7 +29,7 @@ const annotationMessage = "kubernetes.io/description"
 func (c *command) decideMembers(d *decision) error {
 	for _, m := range c.back.members {
 		if touched := membersTouched(d.release); !slices.Contains(touched, m) {
-			return fmt.Errorf("release of %s did not touch %s%s", d.ref.Name, m, meant(m, touched))
+			return fmt.Errorf("release of %s did not touch %s%s", d.ref.Name, m, act.Meant(m, touched))
 		}
 	}
 	var err error
@@ -99,7 +100,7 @@ func membersThere(ctx context.Context, h *hub.Hub, names []string) (string, erro
 	slices.Sort(all)
 	for _, n := range names {
 		if _, there := known[n]; !there {
-			return "", fmt.Errorf("there is no member %s%s", n, meant(n, all))
+			return "", fmt.Errorf("there is no member %s%s", n, act.Meant(n, all))
 		}
 	}
 	switch {

@@ -10,6 +10,7 @@ import (
 	pipelinev1beta1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/cli/act"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/run"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
@@ -198,7 +199,7 @@ func (d *decision) findStage(name string) (*pipelinev1beta1.CustomRun, *run.Run,
 		}
 		names = append(names, s.Name)
 	}
-	return nil, nil, fmt.Errorf("run %s has no stage %s%s", d.name(), name, meant(name, names))
+	return nil, nil, fmt.Errorf("run %s has no stage %s%s", d.name(), name, act.Meant(name, names))
 }
 
 // said is an intervention in words, as in "bob at 12:14:03: errors in dca".

@@ -10,7 +10,6 @@ import (
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
-	"github.com/periplus-dev/periplus/pkg/spelling"
 )
 
 // Beyond these numbers units are summed up by member, and children and members are counted.
@@ -175,20 +174,6 @@ func shortened(lines []string, what string) []string {
 		return lines
 	}
 	return append(slices.Clone(lines[:mostLines]), fmt.Sprintf("and %d %s", len(lines)-mostLines, what))
-}
-
-// meant ends a sentence about a name that is not known.
-func meant(name string, known []string) string {
-	if near := spelling.Nearest(name, known); near != "" {
-		return "; did you mean " + near + "?"
-	}
-	if len(known) == 0 {
-		return ""
-	}
-	known = slices.Clone(known)
-	slices.Sort(known)
-	known = slices.Compact(known)
-	return "; there are " + strings.Join(known[:min(12, len(known))], ", ")
 }
 
 // short takes the workload's name off a revision's, and says where none is known.
