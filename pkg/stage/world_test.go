@@ -119,7 +119,7 @@ func newSea(t *testing.T, members ...string) *sea {
 	s.tekton.PrependReactor("update", "customruns", reencode)
 	var err error
 	s.frame, err = stage.NewFrame(stage.Config{
-		Tekton: s.tekton, Periplus: s.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
+		Tekton: s.tekton, Periplus: readable{s.periplus, s.periplus}, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
 		Interventions: stageslisters.NewInterventionLister(s.hands), Freezes: stageslisters.NewFreezeLister(s.freezes),
 		Namespaces: s.kube.CoreV1().Namespaces(), Tasks: []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}},
