@@ -81,6 +81,11 @@ func (a *admitter) admit(ctx context.Context, cr *v1beta1.CustomRun) (*v1alpha1.
 			}
 		}
 	}
+	if len(errs) == 0 && out.Kind == confirmKind {
+		if errs, err = a.unaskable(ctx, p); err != nil {
+			return nil, err
+		}
+	}
 	if len(errs) > 0 {
 		return nil, &invalidError{err: mistakes(errs), reason: reasonFor(errs)}
 	}

@@ -57,19 +57,36 @@ func (a *admitter) unmet(ctx context.Context, scope *Scope, spec Spec, out *v1al
 	}
 	own.After, own.Finally = run[at].After, run[at].Finally
 	run[at] = own
+	if errs := a.lacking(book.Lacks(run, above), p); len(errs) > 0 || !slices.ContainsFunc(terms, needsEvidence) {
+		return errs, nil
+	}
+	return a.unproven(ctx, terms, own.Bakes, out.Target, p)
+}
 
+// lacking turns what a run lacks into refusals, each with the stage that it is for.
+func (a *admitter) lacking(lacks []policy.Lack, p *field.Path) field.ErrorList {
 	var errs field.ErrorList
-	for _, l := range book.Lacks(run, above) {
+	for _, l := range lacks {
 		path := p
-		if l.Stage != own.Name {
+		if l.Stage != a.run.Task {
 			path = field.NewPath("tasks").Key(l.Stage)
 		}
 		errs = append(errs, forbidden(path, l.What))
 	}
-	if len(errs) > 0 || !slices.ContainsFunc(terms, needsEvidence) {
-		return unique(errs), nil
+	return unique(errs)
+}
+
+// unaskable says what the run of a Confirm lacks: people are not asked to let something go on that cannot.
+func (a *admitter) unaskable(ctx context.Context, p *field.Path) (field.ErrorList, error) {
+	book, err := a.policies(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return a.unproven(ctx, terms, own.Bakes, out.Target, p)
+	run, above, err := a.foreseen(ctx, book.Foresees())
+	if err != nil {
+		return nil, err
+	}
+	return a.lacking(book.Lacks(run, above), p), nil
 }
 
 func needsEvidence(t policy.Terms) bool { return len(t.Confirms) > 0 || t.Bake > 0 }

@@ -252,6 +252,14 @@ func TestTheFirstStageThatMovesIsRefusedForWhatALaterOneLacks(t *testing.T) {
 	s.untouched()
 }
 
+func TestNobodyIsAskedToLetSomethingGoOnThatCannot(t *testing.T) {
+	s := guarded(t, map[string]string{"prod": twoSRE})
+	pr := s.pipeline("web-1", strings.Replace(askThenBump, "required: 2, ", "", 1))
+	if why := s.begin(pr, "ask").refused(); !strings.Contains(why, `tasks[bump]: Forbidden: ReleasePolicy "prod"`) {
+		t.Errorf("asked all the same: %q", why)
+	}
+}
+
 func TestTheFirstStageWaitsUntilTektonSaysWhatTheRunIs(t *testing.T) {
 	s := guarded(t, map[string]string{"dev": devOnly, "prod": twoSRE})
 	pr := s.pipeline("web-1", askThenBump)
