@@ -47,11 +47,18 @@ func For(policies []v1alpha1.ReleasePolicy, namespace Object) *Book {
 // Broken are the policies that cannot be read whole, with why, wherever they apply. They give nothing and believe nobody.
 func (b *Book) Broken() map[string]error { return b.broken }
 
-// Foresees says whether a policy of the namespace demands what a run must have before it moves something: a yes, or canaries that bake.
+// Foresees says whether a run of the namespace can lack something that shows before it moves anything: a member that is not given, a yes, or
+// canaries that bake.
 func (b *Book) Foresees() bool {
-	return slices.ContainsFunc(b.policies, func(p v1alpha1.ReleasePolicy) bool {
-		return b.broken[p.Name] != nil || len(p.Spec.Require.Confirms) > 0 || p.Spec.Require.MinBake != nil
-	})
+	everything := false
+	for i := range b.policies {
+		p := &b.policies[i]
+		if b.broken[p.Name] != nil || len(p.Spec.Require.Confirms) > 0 || p.Spec.Require.MinBake != nil {
+			return true
+		}
+		everything = everything || len(p.Spec.Members.Names) == 0 && p.Spec.Members.Selector == nil
+	}
+	return !everything
 }
 
 // Terms are those on which the runs of a namespace may move something in a member.

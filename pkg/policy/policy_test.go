@@ -100,6 +100,31 @@ func TestPoliciesThatCannotBeReadAreReported(t *testing.T) {
 	}
 }
 
+func TestWhenARunMustBeForeseen(t *testing.T) {
+	for name, tc := range map[string]struct {
+		policies []v1alpha1.ReleasePolicy
+		want     bool
+	}{
+		"not where everything is given and nothing demanded": {[]v1alpha1.ReleasePolicy{named("open", nil), named("a", func(s *v1alpha1.ReleasePolicySpec) { s.Members.Names = []string{"p1"} })}, false},
+		"where nothing is given":                             {nil, true},
+		"where some members are":                             {[]v1alpha1.ReleasePolicy{named("a", func(s *v1alpha1.ReleasePolicySpec) { s.Members.Names = []string{"p1"} })}, true},
+		"where a bake is demanded": {[]v1alpha1.ReleasePolicy{named("open", nil), named("a", func(s *v1alpha1.ReleasePolicySpec) {
+			s.Require.MinBake = &metav1.Duration{Duration: time.Second}
+		})}, true},
+		"where a policy cannot be read": {[]v1alpha1.ReleasePolicy{named("open", nil), named("a", func(s *v1alpha1.ReleasePolicySpec) { s.Members = illegible })}, true},
+		"not for what is demanded of others": {[]v1alpha1.ReleasePolicy{named("open", nil), named("a", func(s *v1alpha1.ReleasePolicySpec) {
+			s.Namespaces.Names = []string{"elsewhere"}
+			s.Require.MinBake = &metav1.Duration{Duration: time.Second}
+		})}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := policy.For(tc.policies, shop).Foresees(); got != tc.want {
+				t.Errorf("%t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestAllDemandsOfAllPoliciesApply(t *testing.T) {
 	sre := v1alpha1.Approvers{Groups: []string{"sre"}}
 	health := v1alpha1.GuardSetRef{Namespace: "platform", Name: "health"}

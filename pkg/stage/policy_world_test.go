@@ -56,7 +56,6 @@ func (s *sea) policy(name, spec string) {
 func (s *sea) pipeline(name, spec string) *pipelinev1.PipelineRun {
 	s.t.Helper()
 	pr := s.pipelineRun(name)
-	pr.Status.PipelineSpec = &pipelinev1.PipelineSpec{}
 	if err := yaml.Unmarshal([]byte(spec), pr.Status.PipelineSpec); err != nil {
 		s.t.Fatalf("pipeline %s: %v", name, err)
 	}

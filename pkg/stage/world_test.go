@@ -154,6 +154,7 @@ func (s *sea) pipelineRun(name string, children ...string) *pipelinev1.PipelineR
 	pr := &pipelinev1.PipelineRun{ObjectMeta: metav1.ObjectMeta{
 		Name: name, Namespace: "shop", UID: types.UID(name + "-uid-0000"), Annotations: map[string]string{v1alpha1.AnnotationInitiator: "alice"},
 	}}
+	pr.Status.PipelineSpec = &pipelinev1.PipelineSpec{} // Tekton has resolved it.
 	for _, c := range children {
 		pr.Status.ChildReferences = append(pr.Status.ChildReferences, pipelinev1.ChildStatusReference{
 			TypeMeta: runtime.TypeMeta{Kind: "CustomRun", APIVersion: "tekton.dev/v1beta1"}, Name: c})

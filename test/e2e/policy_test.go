@@ -17,14 +17,11 @@ func (p *port) as(user, manifest string, args ...string) (string, error) {
 // closed makes the namespace one that the fleet's open policy does not give anything, where mallory may create PipelineRuns and nothing else.
 func (p *port) closed() *port {
 	p.t.Helper()
-	const open = `
-apiVersion: stages.periplus.dev/v1alpha1
-kind: ReleasePolicy
-metadata: {name: open}
-spec: %s
-`
-	p.apply("hub", fmt.Sprintf(open, `{namespaces: {selector: {matchExpressions: [{key: e2e/closed, operator: DoesNotExist}]}}}`))
-	p.t.Cleanup(func() { p.apply("hub", fmt.Sprintf(open, "{}")) })
+	open := func(namespaces string) {
+		p.kubectl("hub", "", "patch", "releasepolicy", "open", "--type=json", "-p", `[{"op": "replace", "path": "/spec/namespaces", "value": `+namespaces+`}]`)
+	}
+	open(`{"selector": {"matchExpressions": [{"key": "e2e/closed", "operator": "DoesNotExist"}]}}`)
+	p.t.Cleanup(func() { open("{}") })
 	p.kubectl("hub", "", "label", "namespace", p.ns, "e2e/closed=yes")
 	p.apply("hub", fmt.Sprintf(`
 apiVersion: rbac.authorization.k8s.io/v1
