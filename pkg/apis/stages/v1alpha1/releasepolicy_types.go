@@ -79,7 +79,7 @@ type Demands struct {
 	// +kubebuilder:validation:MaxItems=16
 	Confirms []DemandedConfirm `json:"confirms,omitempty"`
 
-	// Windows, any of which must be open for a stage to begin to move something. Always open where there are none.
+	// Windows, any of which must be open for a stage to begin to move something, and to begin each further step. Always open where there are none.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=32
@@ -90,7 +90,7 @@ type Demands struct {
 	// +kubebuilder:validation:MaxLength=64
 	TimeZone string `json:"timeZone,omitempty"`
 
-	// MinBake is the least time that canaries bake. 0 where empty.
+	// MinBake is the least time that canaries bake. Other stages that move something need such canaries in the same member before them. 0 where empty.
 	// +optional
 	MinBake *metav1.Duration `json:"minBake,omitempty"`
 }
