@@ -63,10 +63,13 @@ func (p *pass) status() *v1alpha1.InPlaceSetStatus {
 	s.LabelSelector = selectorOf(p.set).String()
 	s.UpdateRevision = p.update
 	s.CurrentRevision = p.current
+	s.ExpectedUpdatedReplicas = p.plan.Expected
 	if len(p.problems) == 0 {
 		s.CurrentRevision = plan.CurrentRevision(p.state)
+		if s.CurrentRevision == p.update {
+			s.ExpectedUpdatedReplicas = p.state.Replicas // nothing is left to stay on. No event would bring a pass that finds that out.
+		}
 	}
-	s.ExpectedUpdatedReplicas = p.plan.Expected
 	s.Replicas, s.ReadyReplicas, s.AvailableReplicas = 0, 0, 0
 	s.UpdatedReplicas, s.UpdatedReadyReplicas, s.UpdatedAvailableReplicas = 0, 0, 0
 	for _, pod := range p.state.Pods {
