@@ -286,3 +286,23 @@ func (s *Store) bind(pod *Object, node string) error {
 	_, err := s.commit(pod.Kind, pod, fields, false)
 	return err
 }
+
+// Annotate sets an annotation of an object, as somebody does who has nothing to do with it. An object that is not there stays away.
+func (s *Store) Annotate(k *Kind, namespace, name, key, value string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old, err := s.get(k, namespace, name)
+	if err != nil {
+		return nil
+	}
+	next := runtime.DeepCopyJSON(old.fields)
+	u := unstructured.Unstructured{Object: next}
+	annotations := u.GetAnnotations()
+	if annotations == nil {
+		annotations = map[string]string{}
+	}
+	annotations[key] = value
+	u.SetAnnotations(annotations)
+	_, err = s.replace(old, next)
+	return err
+}

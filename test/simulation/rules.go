@@ -1,0 +1,153 @@
+package simulation
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apitypes "k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+
+	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// rules are those of the design that never break. They are checked after each write of ours, against what the API servers have; what a cache
+// has matters only where a controller could not know better: of what broke by itself.
+type rules struct {
+	w *World
+	// peaks are the most pods of a unit that were ready on an image at one time, by member/unit/image.
+	peaks map[string]int
+	// listed is when an EndpointSlice last listed a pod as ready.
+	listed map[apitypes.UID]time.Time
+	// moved are the workloads, as member/name, that a release wrote a template or a lower partition to.
+	moved map[apitypes.UID]map[string]bool
+	// answered counts the times that a run ended by an answer.
+	answered map[apitypes.UID]bool
+	// writes of ours that landed.
+	writes int
+}
+
+func newRules(w *World) *rules {
+	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}}
+}
+
+func (r *rules) broken(rule int, format string, args ...any) {
+	panic(brokenRule{rule, fmt.Sprintf(format, args...)})
+}
+
+// follow keeps up with what happened in a cluster, whoever did it.
+func (r *rules) follow(c *cluster) {
+	version := c.api.Version()
+	if c.checked == version {
+		return
+	}
+	events, ok := c.api.Since(c.checked)
+	if !ok {
+		panic(fmt.Errorf("the store of %s forgot version %d", c.name, c.checked))
+	}
+	pods := false
+	for _, e := range events {
+		if gone(e) {
+			r.w.dirty = true
+		}
+		switch e.Object.Kind.Resource {
+		case "pods":
+			pods = true
+		case "endpointslices":
+			r.sliced(c, e.Before != nil, e)
+		}
+	}
+	c.checked = version
+	if pods {
+		r.peak(c)
+		r.numbers(c)
+	}
+}
+
+// peak notes how many pods of each unit are ready on each image.
+func (r *rules) peak(c *cluster) {
+	now := map[string]int{}
+	for _, pod := range c.pods() {
+		if len(pod.Status.ContainerStatuses) > 0 && isTrue(pod, corev1.PodReady) && pod.DeletionTimestamp == nil {
+			key := c.name + "/" + pod.Labels[appsv1alpha1.LabelUnit] + "/" + pod.Status.ContainerStatuses[0].Image
+			now[key]++
+			r.peaks[key] = max(r.peaks[key], now[key])
+		}
+	}
+}
+
+// numbers is rule 7 for pods: a creation that is made twice makes one pod.
+func (r *rules) numbers(c *cluster) {
+	have := map[apitypes.UID]int32{}
+	for _, pod := range c.pods() {
+		if len(pod.OwnerReferences) > 0 && pod.DeletionTimestamp == nil {
+			have[pod.OwnerReferences[0].UID]++
+		}
+	}
+	for _, set := range c.sets() {
+		if have[set.UID] > ptr.Deref(set.Spec.Replicas, 1) {
+			r.broken(7, "%s has %d pods of %d in member %s", set.Name, have[set.UID], *set.Spec.Replicas, c.name)
+		}
+	}
+}
+
+func (r *rules) sliced(c *cluster, before bool, e storeEvent) {
+	if before {
+		if s, ok := c.truth(e.Before).(*discoveryv1.EndpointSlice); ok {
+			for i := range s.Endpoints {
+				if p := &s.Endpoints[i]; ptr.Deref(p.Conditions.Ready, true) && p.TargetRef != nil {
+					r.listed[p.TargetRef.UID] = r.w.clock.Now()
+				}
+			}
+		}
+	}
+}
+
+// check judges one write of ours.
+func (r *rules) check(d deed) {
+	r.writes++
+	before, now := d.c.truth(d.event.Before), d.c.truth(d.event.Object)
+	switch now := now.(type) {
+	case *corev1.Pod:
+		was, _ := before.(*corev1.Pod)
+		r.podWritten(d, was, now)
+	case *appsv1alpha1.InPlaceSet:
+		if was, ok := before.(*appsv1alpha1.InPlaceSet); ok && d.p.home == r.w.hub {
+			r.setWritten(d, was, now)
+		}
+	case *v1beta1.CustomRun:
+		if was, ok := before.(*v1beta1.CustomRun); ok && !gone(d.event) {
+			r.runWritten(d, was, now)
+		}
+	case *stagesv1alpha1.Release:
+		if !gone(d.event) {
+			r.releaseWritten(now)
+		}
+	}
+}
+
+// releaseWritten is rule 7 for the record: a step that is made again is recorded once.
+func (r *rules) releaseWritten(rel *stagesv1alpha1.Release) {
+	seen := map[string]bool{}
+	for _, m := range rel.Status.Moves {
+		key := m.Member + "/" + m.Workload + "/" + m.Run + "/" + m.What
+		if seen[key] {
+			r.broken(7, "release %s records %q of %s twice", rel.Name, m.What, m.Workload)
+		}
+		seen[key] = true
+	}
+}
+
+// unitOf is the pods of one set that are not on their way out, by name.
+func unitOf(c *cluster, set *appsv1alpha1.InPlaceSet) []*corev1.Pod {
+	var out []*corev1.Pod
+	for _, pod := range c.pods() {
+		if len(pod.OwnerReferences) > 0 && pod.OwnerReferences[0].UID == set.UID {
+			out = append(out, pod)
+		}
+	}
+	return out
+}

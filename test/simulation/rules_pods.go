@@ -1,0 +1,196 @@
+package simulation
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/utils/ptr"
+
+	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/test/simulation/store"
+)
+
+type storeEvent = store.Event
+
+// left says whether we have left a pod in service: nothing of ours keeps it from serving.
+func left(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil && isTrue(pod, appsv1alpha1.ReadinessGateInService)
+}
+
+// serves says whether a pod serves as far as a process can know: what we did counts at once, what broke by itself once its cache has it.
+func serves(pod *corev1.Pod, known cache.Indexer) bool {
+	if !left(pod) {
+		return false
+	}
+	if isTrue(pod, corev1.PodReady) {
+		return true
+	}
+	if known == nil {
+		return false
+	}
+	o, ok, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
+	cached, isPod := o.(*corev1.Pod)
+	return err == nil && ok && isPod && cached.UID == pod.UID && left(cached) && isTrue(cached, corev1.PodReady)
+}
+
+// podsOf is what a process knows of the pods of a cluster; nil where it looks at none.
+func podsOf(p *process, c *cluster) cache.Indexer {
+	if p.fleet != nil {
+		for key, i := range p.fleet.members[c.name].caches {
+			if i.selection.Kind.Resource == "pods" && key != "" {
+				return i.indexer
+			}
+		}
+		return nil
+	}
+	for _, i := range p.informers {
+		if i.selection.Kind.Resource == "pods" {
+			return i.indexer
+		}
+	}
+	return nil
+}
+
+// podWritten is rules 1 and 4 for what a member's controller does to a pod.
+func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
+	if before == nil {
+		return
+	}
+	set := r.setOf(d.c, now)
+	if set == nil {
+		return
+	}
+	leaves := gone(d.event) || (now.DeletionTimestamp != nil && before.DeletionTimestamp == nil)
+	changes := before.Spec.Containers[0].Image != now.Spec.Containers[0].Image
+	if leaves || changes {
+		r.letGo(d, set, before)
+	}
+	known := podsOf(d.p, d.c)
+	if !serves(before, known) || (!leaves && left(now)) {
+		return
+	}
+	unavailable := int(ptr.Deref(set.Spec.Replicas, 1))
+	for _, pod := range unitOf(d.c, set) {
+		if serves(pod, known) {
+			unavailable--
+		}
+	}
+	if limit := limitOf(set.Spec.UpdateStrategy.MaxUnavailable, ptr.Deref(set.Spec.Replicas, 1)); unavailable > limit {
+		r.broken(1, "taking pod %s out of service leaves %d of %d pods of %s in member %s unavailable; maxUnavailable is %d",
+			now.Name, unavailable, *set.Spec.Replicas, set.Name, d.c.name, limit)
+	}
+}
+
+// letGo is rule 4: nothing happens to a pod that a balancer has not let go of, for as long as the grace period.
+func (r *rules) letGo(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod) {
+	if d.c.listed(pod.UID) {
+		r.broken(4, "pod %s in member %s is touched while an EndpointSlice lists it as ready", pod.Name, d.c.name)
+	}
+	if isTrue(pod, corev1.PodReady) {
+		r.broken(4, "pod %s in member %s is touched while its kubelet reports it as ready", pod.Name, d.c.name)
+	}
+	at, was := r.listed[pod.UID]
+	grace := time.Duration(ptr.Deref(set.Spec.UpdateStrategy.GracePeriodSeconds, 3)) * time.Second
+	if quiet := r.w.clock.Since(at); was && quiet < grace {
+		r.broken(4, "pod %s in member %s is touched %s after an EndpointSlice listed it; the grace period is %s", pod.Name, d.c.name, quiet, grace)
+	}
+}
+
+func (r *rules) setOf(c *cluster, pod *corev1.Pod) *appsv1alpha1.InPlaceSet {
+	for _, set := range c.sets() {
+		if len(pod.OwnerReferences) > 0 && pod.OwnerReferences[0].UID == set.UID {
+			return set
+		}
+	}
+	return nil
+}
+
+// limitOf is maxUnavailable as the design rounds it: down, but at least 1.
+func limitOf(v *intstr.IntOrString, replicas int32) int {
+	n, err := intstr.GetScaledValueFromIntOrPercent(ptr.To(ptr.Deref(v, intstr.FromString("25%"))), int(replicas), false)
+	if err != nil {
+		return 0
+	}
+	return max(n, 1)
+}
+
+// held is how many pods a partition keeps back: rounded up, and below 100 % with more than one pod at least one less than all.
+func held(v *intstr.IntOrString, replicas int32) int {
+	n, err := intstr.GetScaledValueFromIntOrPercent(ptr.To(ptr.Deref(v, intstr.FromInt32(0))), int(replicas), true)
+	if err != nil {
+		return int(replicas)
+	}
+	if v != nil && v.Type == intstr.String && v.StrVal != "100%" && replicas > 1 && n >= int(replicas) {
+		return int(replicas) - 1
+	}
+	return min(n, int(replicas))
+}
+
+// setWritten is rules 1, 3 and 6 for what the hub writes to a workload.
+func (r *rules) setWritten(d deed, before, now *appsv1alpha1.InPlaceSet) {
+	was, is := lockOf(before), lockOf(now)
+	mine := r.releaseOf(d.pass)
+	template := before.Spec.Template.Spec.Containers[0].Image != now.Spec.Template.Spec.Containers[0].Image
+	replicas := ptr.Deref(now.Spec.Replicas, 1)
+	allowedBefore := int(replicas) - held(before.Spec.UpdateStrategy.Partition, replicas)
+	allowed := int(replicas) - held(now.Spec.UpdateStrategy.Partition, replicas)
+
+	if was != nil && is != nil && was.UID != is.UID {
+		if other := r.release(was.UID); other != nil && other.Status.CompletionTime == nil {
+			r.broken(3, "%s in member %s is taken from release %s, which is not over, by %s", now.Name, d.c.name, was.Release, is.Release)
+		}
+	}
+	if template || allowed > allowedBefore {
+		switch {
+		case is == nil || mine == nil || is.UID != mine.UID:
+			r.broken(3, "%s moves %s in member %s without holding its lock", d.pass, now.Name, d.c.name)
+		case !touched(mine, d.c.name, now.Name):
+			r.broken(6, "%s moves %s in member %s, which is not in the record of release %s", d.pass, now.Name, d.c.name, mine.Name)
+		}
+		if r.moved[mine.UID] == nil {
+			r.moved[mine.UID] = map[string]bool{}
+		}
+		r.moved[mine.UID][d.c.name+"/"+now.Name] = true
+	}
+	if was != nil && is == nil && mine != nil && was.UID != mine.UID {
+		r.broken(3, "%s takes the lock of release %s off %s in member %s", d.pass, was.Release, now.Name, d.c.name)
+	}
+	if allowed > allowedBefore {
+		r.advanced(d, now, allowed)
+	}
+}
+
+// advanced is rule 1 for a partition that was lowered: the pods that may start now are too many if, with what is unavailable already, the target's limit
+// does not hold. Old pods that are unavailable anyway are taken first and cost nothing.
+func (r *rules) advanced(d deed, set *appsv1alpha1.InPlaceSet, allowed int) {
+	known := podsOf(d.p, d.c)
+	started, out, outOld := 0, int(*set.Spec.Replicas), 0
+	image := set.Spec.Template.Spec.Containers[0].Image
+	for _, pod := range unitOf(d.c, set) {
+		on := pod.Spec.Containers[0].Image == image
+		if on {
+			started++
+		}
+		if serves(pod, known) {
+			out--
+		} else if !on {
+			outOld++
+		}
+	}
+	starts, limit := allowed-started, 1
+	if more := starts - outOld; more > 0 && out+more > limit {
+		r.broken(1, "%s lets %d more pods of %s in member %s start while %d are unavailable; the target's maxUnavailable is %d", d.pass, starts, set.Name, d.c.name, out, limit)
+	}
+}
+
+func touched(rel *stagesv1alpha1.Release, member, workload string) bool {
+	for _, t := range rel.Status.Touched {
+		if t.Member == member && t.Workload == workload {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,244 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Limits of a run, in steps.
+const (
+	// faultySteps is how long things break; then a release must come to its end.
+	faultySteps = 3500
+	mostSteps   = 40000
+)
+
+// brokenRule is a rule that was broken, or an end that did not come. It ends the run.
+type brokenRule struct {
+	rule int // 0 where the release did not end as it should.
+	what string
+}
+
+func (b brokenRule) Error() string {
+	if b.rule == 0 {
+		return "the end: " + b.what
+	}
+	return fmt.Sprintf("rule %d: %s", b.rule, b.what)
+}
+
+// Result of one run.
+type Result struct {
+	Seed  uint64
+	Story string
+	Steps int
+	// Outcome is how the release ended.
+	Outcome string
+	// Rule that was broken, -1 where none was; 0 means that the end was not as it should be.
+	Rule  int
+	Err   error
+	Lines []string
+}
+
+// Simulate runs one seed. The log is kept where keep is true.
+func Simulate(seed uint64, plant Plant, over *sites, keep bool) (res Result) {
+	w := newWorld(seed, plant, over)
+	w.keep = keep
+	res = Result{Seed: seed, Story: w.story.name, Rule: -1}
+	defer func() {
+		res.Steps, res.Lines = w.step, w.lines
+		if r := recover(); r != nil {
+			b, ok := r.(brokenRule)
+			if !ok {
+				w.logf("panic: %v", r)
+				res.Lines = w.lines
+				fmt.Println(strings.Join(last(w.lines, 200), "\n"))
+				panic(r)
+			}
+			res.Rule, res.Err = b.rule, b
+			w.logf("%v", b)
+			res.Lines = w.lines
+		}
+	}()
+	w.logf("seed %d: %s; cuts %v, flaps %v, jumps %v, replicas %v", seed, w.story.name, w.story.cuts, w.story.flaps, w.story.jumps, w.story.replicas)
+	for _, p := range w.procs {
+		p.boot()
+	}
+	w.settle("before the release")
+	w.release()
+	res.Outcome = w.outcome()
+	w.checkEnd()
+	w.replay()
+	return res
+}
+
+func last(lines []string, n int) []string { return lines[max(0, len(lines)-n):] }
+
+// release from its start until all is at rest.
+func (w *World) release() {
+	w.submit(w.story.release("web", w.story.image))
+	w.began, w.faults = w.step, true
+	rivalAt := w.began + w.rand.IntN(1000)
+	rival := w.story.rival
+	for {
+		if rival && w.step >= rivalAt {
+			rival = false
+			w.submit(w.story.rivalRelease("rival"))
+		}
+		if w.faults && w.step-w.began > faultySteps {
+			w.logf("nothing breaks from here on")
+			w.faults = false
+			for _, c := range w.members {
+				c.cut = false
+			}
+		}
+		moved := w.stepOnce()
+		switch {
+		case !rival && w.over() && (!w.faults || w.rand.IntN(50) == 0):
+			w.faults = false
+			for _, c := range w.members {
+				c.cut = false
+			}
+			w.settle("after the release")
+			if w.over() {
+				return
+			}
+		case !moved && !w.faults:
+			panic(brokenRule{0, "nothing moves any more, and the release is not over: " + w.outcome()})
+		case !moved:
+			w.faults = w.step-w.began < faultySteps
+			w.step++
+		}
+		if w.step > mostSteps {
+			panic(brokenRule{0, fmt.Sprintf("the release is not over after %d steps, at %s: %s", w.step, w.clock.Now().UTC().Format(time.TimeOnly), w.outcome())})
+		}
+	}
+}
+
+// settle lets everything come to rest, without faults.
+func (w *World) settle(when string) {
+	for n := 0; w.stepOnce(); n++ {
+		if n > mostSteps/2 {
+			panic(brokenRule{0, "it never comes to rest " + when})
+		}
+	}
+}
+
+// over says whether every release is over and let go of what it held.
+func (w *World) over() bool {
+	for _, pr := range w.hub.pipelineRuns() {
+		if pr.Status.CompletionTime == nil {
+			return false
+		}
+	}
+	for _, rel := range w.hub.releases() {
+		if !rel.Status.Released {
+			return false
+		}
+	}
+	return true
+}
+
+// outcome says how the releases stand.
+func (w *World) outcome() string {
+	var out []string
+	for _, cr := range w.hub.runs() {
+		reason := "not begun"
+		if c := cr.Status.GetCondition("Succeeded"); c != nil {
+			reason = string(c.Status) + " " + c.Reason + ": " + c.Message
+		}
+		if cr.DeletionTimestamp != nil {
+			reason += " (being deleted)"
+		}
+		out = append(out, cr.Name+" "+reason)
+	}
+	for _, rel := range w.hub.releases() {
+		out = append(out, fmt.Sprintf("release %s %s, released %v", rel.Name, rel.Status.Phase, rel.Status.Released))
+	}
+	return strings.Join(out, "; ")
+}
+
+// choice is something that can be done now.
+type choice struct {
+	weight int
+	n      int
+	do     func(n int)
+}
+
+// stepOnce does one thing that can be done, or lets time pass to the next that can. It returns false when nothing is left to wait for.
+func (w *World) stepOnce() bool {
+	now := w.clock.Now()
+	for _, p := range w.procs {
+		for _, q := range p.queues {
+			if p.alive {
+				q.due(now)
+			}
+		}
+	}
+	choices := w.choices()
+	if w.faults {
+		choices = append(choices, w.mischief()...)
+	}
+	total := 0
+	for _, c := range choices {
+		total += c.weight
+	}
+	if total == 0 {
+		return w.wait()
+	}
+	w.step++
+	if w.rand.IntN(40) == 0 {
+		w.pass(time.Duration(w.rand.IntN(1500)) * time.Millisecond)
+	}
+	r := w.rand.IntN(total)
+	for _, c := range choices {
+		if r -= c.weight; r < 0 {
+			c.do(w.rand.IntN(max(c.n, 1)))
+			break
+		}
+	}
+	for _, c := range w.clusters() {
+		w.rules.follow(c)
+	}
+	return true
+}
+
+// wait lets time pass until something is due.
+func (w *World) wait() bool {
+	var next time.Time
+	for _, p := range w.procs {
+		if !p.alive {
+			continue
+		}
+		for _, q := range p.queues {
+			for _, at := range q.later {
+				if next.IsZero() || at.Before(next) {
+					next = at
+				}
+			}
+		}
+	}
+	for c, at := range w.healAt {
+		if c.cut && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	if next.IsZero() {
+		return false
+	}
+	w.step++
+	w.pass(max(next.Sub(w.clock.Now()), time.Millisecond))
+	return true
+}
+
+func (w *World) pass(d time.Duration) {
+	w.clock.Step(d)
+	for _, c := range w.members {
+		if at, ok := w.healAt[c]; ok && c.cut && !w.clock.Now().Before(at) {
+			w.logf("member %s is back", c.name)
+			c.cut = false
+		}
+	}
+}
+
+var ctx = context.Background()

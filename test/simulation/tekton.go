@@ -1,0 +1,214 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+
+	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/utils/ptr"
+	"knative.dev/pkg/apis"
+
+	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// pipeline is what a PipelineRun of the simulation runs: tasks one after the other, then, however that went, those of finally.
+type pipeline struct {
+	name    string
+	tasks   []task
+	finally []task
+}
+
+// task is one custom task of a pipeline.
+type task struct {
+	name string
+	kind string
+	// spec of the stage, as JSON.
+	spec    string
+	retries int
+	timeout metav1.Duration
+	// after names the tasks that come before; the one above where it is empty.
+	after []string
+	// members and want are what the rules hold the stage to: how many pods of each unit it brings to the new revision. guards are those that must pass.
+	members []string
+	want    map[string]int
+	guards  []guardOf
+}
+
+// guardOf is a guard that a stage must have passed before it goes on.
+type guardOf struct {
+	name string
+	when stagesv1alpha1.GuardWhen
+}
+
+// tekton stands in for Tekton's pipeline controller. It makes its moves on what is true: it is not what is tried here.
+type tekton struct {
+	c         *cluster
+	w         *World
+	pipelines map[string]*pipeline
+}
+
+// move is the next thing to do, or nil.
+func (t *tekton) move() (string, func(context.Context) error) {
+	for _, pr := range t.c.pipelineRuns() {
+		p := t.pipelines[pr.Name]
+		if p == nil || pr.DeletionTimestamp != nil || pr.Status.CompletionTime != nil {
+			continue
+		}
+		if what, do := t.next(pr, p); do != nil {
+			return pr.Name + ": " + what, do
+		}
+	}
+	return "", nil
+}
+
+func (t *tekton) next(pr *pipelinev1.PipelineRun, p *pipeline) (string, func(context.Context) error) {
+	if pr.Status.StartTime == nil {
+		return "starts", t.status(pr, func(st *pipelinev1.PipelineRunStatus) {
+			st.StartTime = ptr.To(metav1.NewTime(t.w.clock.Now()))
+			st.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionUnknown, Reason: "Running"})
+		})
+	}
+	cancelled := pr.Spec.Status == pipelinev1.PipelineRunSpecStatusCancelled || pr.Spec.Status == pipelinev1.PipelineRunSpecStatusCancelledRunFinally
+	runs := map[string]*v1beta1.CustomRun{}
+	for _, cr := range t.c.runs() {
+		if metav1.IsControlledBy(cr, pr) {
+			runs[cr.Labels["tekton.dev/pipelineTask"]] = cr
+			// A cancel reaches every child, also one that is over.
+			if cancelled && cr.Spec.Status != v1beta1.CustomRunSpecStatusCancelled && !isFinal(p, cr) {
+				return "cancels " + cr.Name, t.cancel(cr)
+			}
+		}
+	}
+	if pr.Spec.Status == pipelinev1.PipelineRunSpecStatusCancelled {
+		return "is cancelled", t.done(pr, corev1.ConditionFalse, "Cancelled", "PipelineRun was cancelled")
+	}
+	failed, busy := cancelled, false
+	for i := range p.tasks {
+		cr := runs[p.tasks[i].name]
+		switch {
+		case cr == nil && t.wasMade(pr, &p.tasks[i]) && !failed:
+			return "makes again " + p.tasks[i].name, t.create(pr, &p.tasks[i])
+		case cr == nil && !failed && !busy && ready(p, i, runs):
+			return "makes " + p.tasks[i].name, t.create(pr, &p.tasks[i])
+		case cr == nil:
+		case cr.Status.CompletionTime == nil:
+			busy = true
+		case !cr.Status.GetCondition(apis.ConditionSucceeded).IsTrue():
+			failed = true
+		}
+	}
+	if busy {
+		return "", nil
+	}
+	for i := range p.finally {
+		cr := runs[p.finally[i].name]
+		switch {
+		case cr == nil:
+			return "makes " + p.finally[i].name, t.create(pr, &p.finally[i])
+		case cr.Status.CompletionTime == nil:
+			return "", nil
+		}
+	}
+	switch {
+	case cancelled:
+		return "is cancelled", t.done(pr, corev1.ConditionFalse, "Cancelled", "PipelineRun was cancelled")
+	case failed:
+		return "failed", t.done(pr, corev1.ConditionFalse, "Failed", "Tasks Completed, some failed")
+	}
+	return "succeeded", t.done(pr, corev1.ConditionTrue, "Succeeded", "Tasks Completed")
+}
+
+func isFinal(p *pipeline, cr *v1beta1.CustomRun) bool {
+	for i := range p.finally {
+		if p.finally[i].name == cr.Labels["tekton.dev/pipelineTask"] {
+			return true
+		}
+	}
+	return false
+}
+
+// ready says whether all that the i-th task comes after succeeded.
+func ready(p *pipeline, i int, runs map[string]*v1beta1.CustomRun) bool {
+	after := p.tasks[i].after
+	if len(after) == 0 && i > 0 {
+		after = []string{p.tasks[i-1].name}
+	}
+	for _, name := range after {
+		cr := runs[name]
+		if cr == nil || cr.Status.CompletionTime == nil || !cr.Status.GetCondition(apis.ConditionSucceeded).IsTrue() {
+			return false
+		}
+	}
+	return true
+}
+
+func (t *tekton) wasMade(pr *pipelinev1.PipelineRun, task *task) bool {
+	for _, ref := range pr.Status.ChildReferences {
+		if ref.PipelineTaskName == task.name {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *tekton) create(pr *pipelinev1.PipelineRun, task *task) func(context.Context) error {
+	return func(ctx context.Context) error {
+		cr := &v1beta1.CustomRun{
+			ObjectMeta: metav1.ObjectMeta{
+				Name: pr.Name + "-" + task.name, Namespace: pr.Namespace,
+				Labels: map[string]string{"tekton.dev/pipelineRun": pr.Name, "tekton.dev/pipelineTask": task.name},
+				OwnerReferences: []metav1.OwnerReference{{
+					APIVersion: "tekton.dev/v1", Kind: "PipelineRun", Name: pr.Name, UID: pr.UID, Controller: ptr.To(true), BlockOwnerDeletion: ptr.To(true),
+				}},
+			},
+			Spec: v1beta1.CustomRunSpec{
+				CustomSpec: &v1beta1.EmbeddedCustomRunSpec{
+					TypeMeta: runtime.TypeMeta{APIVersion: "stages.periplus.dev/v1alpha1", Kind: task.kind}, Spec: runtime.RawExtension{Raw: []byte(task.spec)},
+				},
+				Retries: task.retries, Timeout: &task.timeout,
+			},
+		}
+		made, err := t.c.admin.tekton.TektonV1beta1().CustomRuns(pr.Namespace).Create(ctx, cr, metav1.CreateOptions{})
+		if err != nil {
+			return fmt.Errorf("making %s: %w", cr.Name, err)
+		}
+		if t.wasMade(pr, task) {
+			return nil
+		}
+		return t.status(pr, func(st *pipelinev1.PipelineRunStatus) {
+			st.ChildReferences = append(st.ChildReferences, pipelinev1.ChildStatusReference{
+				TypeMeta: runtime.TypeMeta{APIVersion: "tekton.dev/v1beta1", Kind: "CustomRun"}, Name: made.Name, PipelineTaskName: task.name,
+			})
+		})(ctx)
+	}
+}
+
+func (t *tekton) cancel(cr *v1beta1.CustomRun) func(context.Context) error {
+	return func(ctx context.Context) error {
+		cr = cr.DeepCopy()
+		cr.Spec.Status = v1beta1.CustomRunSpecStatusCancelled
+		cr.Spec.StatusMessage = "CustomRun cancelled as the PipelineRun it belongs to has been cancelled."
+		_, err := t.c.admin.tekton.TektonV1beta1().CustomRuns(cr.Namespace).Update(ctx, cr, metav1.UpdateOptions{})
+		return err
+	}
+}
+
+func (t *tekton) done(pr *pipelinev1.PipelineRun, is corev1.ConditionStatus, reason, message string) func(context.Context) error {
+	return t.status(pr, func(st *pipelinev1.PipelineRunStatus) {
+		st.CompletionTime = ptr.To(metav1.NewTime(t.w.clock.Now()))
+		st.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: is, Reason: reason, Message: message})
+	})
+}
+
+func (t *tekton) status(pr *pipelinev1.PipelineRun, change func(*pipelinev1.PipelineRunStatus)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		pr := pr.DeepCopy()
+		change(&pr.Status)
+		_, err := t.c.admin.tekton.TektonV1().PipelineRuns(pr.Namespace).UpdateStatus(ctx, pr, metav1.UpdateOptions{})
+		return err
+	}
+}
