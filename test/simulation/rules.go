@@ -12,6 +12,7 @@ import (
 
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/test/simulation/store"
 )
 
 // rules are those of the design that never break. They are checked after each write of ours, against what the API servers have; what a cache
@@ -28,6 +29,8 @@ type rules struct {
 	answered map[apitypes.UID]bool
 	// writes of ours that landed.
 	writes int
+	// resting is true once nothing is left to be written.
+	resting bool
 }
 
 func newRules(w *World) *rules {
@@ -94,7 +97,7 @@ func (r *rules) numbers(c *cluster) {
 	}
 }
 
-func (r *rules) sliced(c *cluster, before bool, e storeEvent) {
+func (r *rules) sliced(c *cluster, before bool, e store.Event) {
 	if before {
 		if s, ok := c.truth(e.Before).(*discoveryv1.EndpointSlice); ok {
 			for i := range s.Endpoints {
@@ -109,6 +112,9 @@ func (r *rules) sliced(c *cluster, before bool, e storeEvent) {
 // check judges one write of ours.
 func (r *rules) check(d deed) {
 	r.writes++
+	if r.resting {
+		r.broken(7, "a process that started anew when all was done wrote %s to %s %s: it was\n%s\nand is\n%s", d.site, d.c.name, d.event.Object.Name, jsonOf(d.event.Before), jsonOf(d.event.Object))
+	}
 	before, now := d.c.truth(d.event.Before), d.c.truth(d.event.Object)
 	switch now := now.(type) {
 	case *corev1.Pod:
@@ -150,4 +156,11 @@ func unitOf(c *cluster, set *appsv1alpha1.InPlaceSet) []*corev1.Pod {
 		}
 	}
 	return out
+}
+
+func jsonOf(o *store.Object) []byte {
+	if o == nil {
+		return nil
+	}
+	return o.JSON
 }

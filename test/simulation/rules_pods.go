@@ -10,10 +10,7 @@ import (
 
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
-	"github.com/periplus-dev/periplus/test/simulation/store"
 )
-
-type storeEvent = store.Event
 
 // left says whether we have left a pod in service: nothing of ours keeps it from serving.
 func left(pod *corev1.Pod) bool {
