@@ -13,8 +13,10 @@ type UnitState struct {
 	UpdatedAvailable int32
 	// Pods there are, but for those being deleted: what is missing of the replicas is unavailable.
 	Pods int32
-	// OldUnavailable are pods on another revision that are not available.
+	// OldUnavailable are pods on another revision that are not available, and not ready either.
 	OldUnavailable int32
+	// OldSettling are pods on another revision that are ready, but not for minReadySeconds yet: they serve, and are not available.
+	OldSettling int32
 }
 
 // Allowed is how many pods the partition lets be on the new revision.
@@ -28,8 +30,9 @@ func (s UnitState) Allowed() int32 {
 
 // Advance returns how many pods a unit may have on the new revision now, on the way to want, and whether that is more than its partition
 // allows already. limit is how many pods of the unit may be unavailable; negative means no limit of the stage's own. A partition is never
-// raised here. Pods that the partition already lets go, and that are not available again, count against the limit; old pods that are unavailable
-// anyway are taken first and cost nothing. Pods that are on the new revision already are let go at once, for nothing starts by that.
+// raised here. Pods that the partition already lets go, and that are not available again, count against the limit; old pods that do not serve
+// anyway are taken first and cost nothing; those that serve again, but not for long enough to be available, count against the limit. Pods that
+// are on the new revision already are let go at once, for nothing starts by that.
 func Advance(s UnitState, want, limit int32) (next int32, move bool) {
 	allowed := s.Allowed()
 	if allowed >= want {
@@ -43,7 +46,7 @@ func Advance(s UnitState, want, limit int32) (next int32, move bool) {
 	toStart := max(allowed-started, 0)
 	broken := max(s.OldUnavailable-toStart, 0)
 	missing := max(s.Replicas-s.Pods, 0)
-	underway := max(started-s.UpdatedAvailable, 0) + max(missing, toStart)
+	underway := max(started-s.UpdatedAvailable, 0) + max(missing, toStart) + max(s.OldSettling, 0)
 	next = min(want, allowed+broken+max(limit-underway-broken, 0))
 	return next, next > s.Allowed()
 }

@@ -126,6 +126,8 @@ func TestAdvance(t *testing.T) {
 		"a partition is never raised here":                          {state(10, "0", 10, 10, 0), 5, 2, 10, false},
 		"the last step is cut to what is wanted":                    {state(10, "6", 4, 4, 0), 5, 3, 5, true},
 		"a partition that cannot be read lets nothing go by itself": {plan.UnitState{Replicas: 4, Partition: ptr.To(intstr.FromString("x%"))}, 1, -1, 1, true},
+		"a pod that is ready, not yet available, is not taken":      {settling(state(10, "9", 0, 0, 1), 1), 5, 1, 1, false},
+		"it counts against the limit, too":                          {settling(state(10, "100%", 0, 0, 0), 1), 5, 3, 2, true},
 		"pods that are missing are unavailable":                     {missing(state(10, "100%", 0, 0, 0), 3), 5, 3, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -135,6 +137,11 @@ func TestAdvance(t *testing.T) {
 			}
 		})
 	}
+}
+
+func settling(s plan.UnitState, n int32) plan.UnitState {
+	s.OldSettling = n
+	return s
 }
 
 func missing(s plan.UnitState, n int32) plan.UnitState {

@@ -90,6 +90,7 @@ type Counts struct {
 	UpdatedReady     int32
 	UpdatedAvailable int32
 	OldUnavailable   int32
+	OldSettling      int32
 }
 
 // Count counts the unit's pods.
@@ -119,6 +120,8 @@ func (u *Unit) Count() Counts {
 			if p.Available {
 				c.UpdatedAvailable++
 			}
+		case !p.Started && !p.Available && p.Ready:
+			c.OldSettling++
 		case !p.Started && !p.Available:
 			c.OldUnavailable++
 		}
@@ -129,7 +132,7 @@ func (u *Unit) Count() Counts {
 // PlanState is the unit as the planner of its next partition needs it.
 func (u *Unit) PlanState() plan.UnitState {
 	c := u.Count()
-	return plan.UnitState{Replicas: u.Replicas, Partition: u.Partition, Pods: c.Pods, Updated: c.Started, UpdatedAvailable: c.UpdatedAvailable, OldUnavailable: c.OldUnavailable}
+	return plan.UnitState{Replicas: u.Replicas, Partition: u.Partition, Pods: c.Pods, Updated: c.Started, UpdatedAvailable: c.UpdatedAvailable, OldUnavailable: c.OldUnavailable, OldSettling: c.OldSettling}
 }
 
 // Previous is the unit's state as a record keeps it.
