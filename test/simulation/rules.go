@@ -29,6 +29,7 @@ type rules struct {
 	answered map[apitypes.UID]bool
 	// writes of ours that landed.
 	writes int
+	first  *brokenRule
 	// resting is true once nothing is left to be written.
 	resting bool
 }
@@ -37,8 +38,18 @@ func newRules(w *World) *rules {
 	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}}
 }
 
+// broken notes the first rule that was broken; the run ends with the step. A check may run in a goroutine of a controller's.
 func (r *rules) broken(rule int, format string, args ...any) {
-	panic(brokenRule{rule, fmt.Sprintf(format, args...)})
+	if r.first == nil {
+		r.first = &brokenRule{rule, fmt.Sprintf(format, args...)}
+	}
+}
+
+// end ends the run if a rule was broken.
+func (r *rules) end() {
+	if r.first != nil {
+		panic(*r.first)
+	}
 }
 
 // follow keeps up with what happened in a cluster, whoever did it.

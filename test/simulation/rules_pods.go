@@ -144,6 +144,7 @@ func (r *rules) setWritten(d deed, before, now *appsv1alpha1.InPlaceSet) {
 		switch {
 		case is == nil || mine == nil || is.UID != mine.UID:
 			r.broken(3, "%s moves %s in member %s without holding its lock", d.pass, now.Name, d.c.name)
+			return
 		case !touched(mine, d.c.name, now.Name):
 			r.broken(6, "%s moves %s in member %s, which is not in the record of release %s", d.pass, now.Name, d.c.name, mine.Name)
 		}

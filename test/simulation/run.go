@@ -68,6 +68,7 @@ func Simulate(seed uint64, plant Plant, over *sites, keep bool) (res Result) {
 	w.release()
 	res.Outcome = w.outcome()
 	w.checkEnd()
+	w.rules.end()
 	w.replay()
 	return res
 }
@@ -200,6 +201,7 @@ func (w *World) stepOnce() bool {
 	for _, c := range w.clusters() {
 		w.rules.follow(c)
 	}
+	w.rules.end()
 	return true
 }
 

@@ -1,0 +1,242 @@
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
+
+	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/stage"
+)
+
+// TestEachRuleCanFail plants a bug for each rule, and looks for a seed in which the rule's check finds it.
+func TestEachRuleCanFail(t *testing.T) {
+	for _, r := range []struct {
+		name  string
+		rule  int
+		plant Plant
+		says  string
+	}{
+		{"a controller that takes every maxUnavailable for 100%", 1, Plant{Lies: map[string]func(runtime.Object){"member/inplacesets": func(o runtime.Object) {
+			o.(*appsv1alpha1.InPlaceSet).Spec.UpdateStrategy.MaxUnavailable = ptr.To(intstr.FromString("100%"))
+		}}}, "maxUnavailable is"},
+		{"a stage without the target's limit", 1, Plant{Task: noLimit}, "the target's maxUnavailable"},
+		{"a stage that forgets its guards", 2, Plant{Task: noGuards}, "goes on past guard"},
+		{"a hub that does not see restarts", 2, Plant{Lies: map[string]func(runtime.Object){"hub/pods": func(o runtime.Object) {
+			pod := o.(*corev1.Pod)
+			for i := range pod.Status.ContainerStatuses {
+				pod.Status.ContainerStatuses[i].RestartCount = 0
+			}
+		}}}, "restarted on the new revision"},
+		{"a hub that takes old pods for new ones", 2, Plant{Lies: map[string]func(runtime.Object){"hub/pods": asUpdated()}}, "were ever ready on"},
+		{"a hub that does not see other releases' locks", 3, Plant{Wire: noForeignLocks}, "which is not over"},
+		{"a controller that sees no EndpointSlices", 4, Plant{Lies: map[string]func(runtime.Object){"member/endpointslices": func(o runtime.Object) {
+			o.(*discoveryv1.EndpointSlice).Endpoints = nil
+		}}}, "EndpointSlice"},
+		{"a controller that does not wait for the grace period", 4, Plant{Lies: map[string]func(runtime.Object){"member/inplacesets": func(o runtime.Object) {
+			o.(*appsv1alpha1.InPlaceSet).Spec.UpdateStrategy.GracePeriodSeconds = ptr.To(int32(0))
+		}}}, "the grace period is"},
+		{"a hub that takes anybody for the approver", 5, Plant{Lies: map[string]func(runtime.Object){"hub/approvals": func(o runtime.Object) {
+			o.(*stagesv1alpha1.Approval).Spec.User = approver
+		}}}, "nobody who may"},
+		{"a hub that takes any answer for one to this question", 5, Plant{Task: anyQuestion}, "nobody who may"},
+		{"a record that loses what is touched", 6, Plant{Wire: dropTouched}, "not in the record"},
+		{"a hub that never lets go of its locks", 6, Plant{Wire: dropUnlocks}, ""},
+		{"a controller that forgets the names of its pods", 7, Plant{Wire: freshNames}, "pods of"},
+		{"a hub that records each move again", 7, Plant{Wire: repeatMoves}, "twice"},
+		{"a hub that takes every member for reachable", 8, Plant{AlwaysReachable: true}, "cannot be reached since"},
+	} {
+		t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			var found []string
+			for seed := uint64(1); seed <= 60; seed++ {
+				res := Simulate(seed, r.plant, newSites(), false)
+				if res.Err == nil {
+					continue
+				}
+				if (res.Rule == r.rule || (res.Rule == 0 && r.says == "")) && strings.Contains(res.Err.Error(), r.says) {
+					t.Logf("seed %d, step %d: %v", seed, res.Steps, res.Err)
+					return
+				}
+				found = append(found, res.Err.Error())
+			}
+			t.Fatalf("rule %d never failed; what failed: %v", r.rule, found)
+		})
+	}
+}
+
+// wrapped is a stage with a bug.
+type wrapped struct {
+	stage.Task
+	step  func(context.Context, stage.Task, *stage.Run) (stage.Outcome, error)
+	scope func(stage.Task, stage.Spec) *stage.Scope
+}
+
+func (x wrapped) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
+	if x.step != nil {
+		return x.step(ctx, x.Task, run)
+	}
+	return x.Task.Step(ctx, run)
+}
+
+func (x wrapped) Scope(spec stage.Spec) *stage.Scope {
+	if x.scope != nil {
+		return x.scope(x.Task, spec)
+	}
+	return x.Task.Scope(spec)
+}
+
+func noLimit(t stage.Task) stage.Task {
+	return wrapped{Task: t, step: func(ctx context.Context, t stage.Task, run *stage.Run) (stage.Outcome, error) {
+		if run.Admitted.Target != nil {
+			run.Admitted.Target.MaxUnavailable = nil
+		}
+		return t.Step(ctx, run)
+	}}
+}
+
+func noGuards(t stage.Task) stage.Task {
+	return wrapped{Task: t, scope: func(t stage.Task, spec stage.Spec) *stage.Scope {
+		scope := t.Scope(spec)
+		if scope != nil {
+			scope.Guards, scope.GuardSets = nil, nil
+		}
+		return scope
+	}}
+}
+
+func anyQuestion(t stage.Task) stage.Task {
+	return wrapped{Task: t, step: func(ctx context.Context, t stage.Task, run *stage.Run) (stage.Outcome, error) {
+		for i, a := range run.Approvals {
+			a = a.DeepCopy()
+			a.Spec.Question, a.Spec.RunRef.UID = run.Task, run.UID
+			run.Approvals[i] = a
+		}
+		return t.Step(ctx, run)
+	}}
+}
+
+// asUpdated has the hub see each pod on the newest revision that it saw on any.
+func asUpdated() func(runtime.Object) {
+	return func(o runtime.Object) {
+		pod := o.(*corev1.Pod)
+		if isTrue(pod, corev1.PodReady) && pod.Annotations[appsv1alpha1.AnnotationUpdate] == "" {
+			pod.Labels[appsv1alpha1.LabelRevision] = ""
+		}
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// rewrite has the bodies of some requests of a process changed on their way out, and the answers on their way back; either may be nil.
+func rewrite(process string, next http.RoundTripper, of string, method, path string, request, answer func(string) string) http.RoundTripper {
+	if process != of && (of != "member" || process == "hub") {
+		return next
+	}
+	change := func(body io.ReadCloser, by func(string) string) (io.ReadCloser, int64, error) {
+		raw, err := io.ReadAll(body)
+		out := by(string(raw))
+		return io.NopCloser(strings.NewReader(out)), int64(len(out)), err
+	}
+	return roundTripper(func(r *http.Request) (resp *http.Response, err error) {
+		if r.Method != method || !strings.Contains(r.URL.Path, path) {
+			return next.RoundTrip(r)
+		}
+		if request != nil {
+			if r.Body, r.ContentLength, err = change(r.Body, request); err != nil {
+				return nil, err
+			}
+		}
+		resp, err = next.RoundTrip(r)
+		if err == nil && answer != nil {
+			resp.Body, resp.ContentLength, err = change(resp.Body, answer)
+		}
+		return resp, err
+	})
+}
+
+// edit changes a JSON object.
+func edit(body string, change func(map[string]any)) string {
+	var m map[string]any
+	if json.Unmarshal([]byte(body), &m) != nil {
+		return body
+	}
+	change(m)
+	var out bytes.Buffer
+	if json.NewEncoder(&out).Encode(m) != nil {
+		return body
+	}
+	return out.String()
+}
+
+// noForeignLocks answers that every other release is over.
+func noForeignLocks(process string, next http.RoundTripper) http.RoundTripper {
+	return rewrite(process, next, "hub", http.MethodGet, "/releases/", nil, func(body string) string {
+		return strings.ReplaceAll(body, `"phase":"Running"`, `"phase":"Failed"`)
+	})
+}
+
+// dropTouched keeps the record from what is touched, and tells the hub that it has it.
+func dropTouched(process string, next http.RoundTripper) http.RoundTripper {
+	var sent any
+	return rewrite(process, next, "hub", http.MethodPut, "/releases/", func(body string) string {
+		return edit(body, func(m map[string]any) {
+			if st, ok := m["status"].(map[string]any); ok {
+				sent = st["touched"]
+				delete(st, "touched")
+			}
+		})
+	}, func(body string) string {
+		return edit(body, func(m map[string]any) {
+			if st, ok := m["status"].(map[string]any); ok {
+				st["touched"] = sent
+			}
+		})
+	})
+}
+
+// dropUnlocks leaves locks where they are.
+func dropUnlocks(process string, next http.RoundTripper) http.RoundTripper {
+	return rewrite(process, next, "hub", http.MethodPatch, "/inplacesets/", func(body string) string {
+		return strings.ReplaceAll(body, `{"op":"remove","path":"/metadata/annotations/stages.periplus.dev~1lock"}`, `{"op":"test","path":"/kind","value":"InPlaceSet"}`)
+	}, nil)
+}
+
+// freshNames gives each creation of a pod a name of its own.
+func freshNames(process string, next http.RoundTripper) http.RoundTripper {
+	n := 0
+	return rewrite(process, next, "member", http.MethodPost, "/pods", func(body string) string {
+		n++
+		return edit(body, func(m map[string]any) {
+			if meta, ok := m["metadata"].(map[string]any); ok {
+				meta["name"] = meta["name"].(string) + strings.Repeat("x", n)
+			}
+		})
+	}, nil)
+}
+
+// repeatMoves records the last move once more.
+func repeatMoves(process string, next http.RoundTripper) http.RoundTripper {
+	return rewrite(process, next, "hub", http.MethodPut, "/releases/", func(body string) string {
+		return edit(body, func(m map[string]any) {
+			if st, ok := m["status"].(map[string]any); ok {
+				if moves, ok := st["moves"].([]any); ok && len(moves) > 0 {
+					st["moves"] = append(moves, moves[len(moves)-1])
+				}
+			}
+		})
+	}, nil)
+}
