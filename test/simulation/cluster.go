@@ -69,6 +69,8 @@ var types = map[string]func() runtime.Object{
 	"pipelineruns":        func() runtime.Object { return &pipelinev1.PipelineRun{} },
 	"approvals":           func() runtime.Object { return &stagesv1alpha1.Approval{} },
 	"releases":            func() runtime.Object { return &stagesv1alpha1.Release{} },
+	"interventions":       func() runtime.Object { return &stagesv1alpha1.Intervention{} },
+	"freezes":             func() runtime.Object { return &stagesv1alpha1.Freeze{} },
 	"targets":             func() runtime.Object { return &stagesv1alpha1.Target{} },
 }
 

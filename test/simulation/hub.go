@@ -25,11 +25,12 @@ import (
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
 	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
+	"github.com/periplus-dev/periplus/tasks/rollback"
 )
 
 // tasks are the stages that the hub runs, as cmd/controller has them.
 func tasks() []stage.Task {
-	return []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}}
+	return []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}}
 }
 
 // startHub makes what cmd/controller makes.
@@ -39,9 +40,12 @@ func startHub(p *process) {
 	p.fleet = newFleet(p)
 	runs, prs := p.inform("tekton.dev", "customruns", ""), p.inform("tekton.dev", "pipelineruns", "")
 	approvals, releases := p.inform("stages.periplus.dev", "approvals", ""), p.inform("stages.periplus.dev", "releases", "")
+	interventions, freezes := p.inform("stages.periplus.dev", "interventions", ""), p.inform("stages.periplus.dev", "freezes", "")
 	frame, err := stage.NewFrame(stage.Config{
 		Tekton: c.tekton, Periplus: c.periplus, PipelineRuns: pipelinev1listers.NewPipelineRunLister(prs.GetIndexer()),
 		Approvals: stageslisters.NewApprovalLister(approvals.GetIndexer()), Releases: stageslisters.NewReleaseLister(releases.GetIndexer()),
+		Interventions: stageslisters.NewInterventionLister(interventions.GetIndexer()), Freezes: stageslisters.NewFreezeLister(freezes.GetIndexer()),
+		Namespaces: c.kube.CoreV1().Namespaces(), Tasks: tasks(),
 		Fleet: p.fleet, Kinds: workload.NewKinds(w.clock), Clock: w.clock,
 		Records: &release.Records{Client: c.periplus}, Locks: &release.Locks{Hub: w.hubUID, Client: c.periplus},
 	})
@@ -60,10 +64,14 @@ func startHub(p *process) {
 		}
 		w.must("leading", leader.Promote(knative.UniversalBucket(), func(knative.Bucket, apitypes.NamespacedName) {}))
 		q.reconcile = func(ctx context.Context, key apitypes.NamespacedName) error { return r.Reconcile(ctx, key.String()) }
-		w.must("watching", stage.Watch(t.Kind(), runs, approvals, q.add))
+		from := stage.Informers{Runs: runs, Approvals: approvals, Interventions: interventions, Freezes: freezes, Releases: releases}
+		if _, ok := t.(stage.Carrier); ok {
+			from.PipelineRuns = prs
+		}
+		w.must("watching", stage.Watch(t.Kind(), from, q.add))
 	}
 	q := p.newQueue("Release")
-	q.reconcile, err = releasereconciler.Wire(releasereconciler.Parts{Frame: frame, Releases: releases, PipelineRuns: prs, CustomRuns: runs, Enqueue: q.add})
+	q.reconcile, err = releasereconciler.Wire(releasereconciler.Parts{Frame: frame, Releases: releases, PipelineRuns: prs, CustomRuns: runs, Interventions: interventions, Enqueue: q.add})
 	w.must("watching", err)
 }
 

@@ -132,6 +132,8 @@ func (w *World) furnish() {
 		}},
 	}, metav1.CreateOptions{})
 	w.must("storing guards", err)
+	_, err = stages.ReleasePolicies().Create(ctx, &stagesv1alpha1.ReleasePolicy{ObjectMeta: metav1.ObjectMeta{Name: "open"}}, metav1.CreateOptions{})
+	w.must("storing a policy", err)
 	one := intstr.FromInt32(1)
 	_, err = stages.Targets(namespace).Create(ctx, &stagesv1alpha1.Target{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: stagesv1alpha1.TargetSpec{
