@@ -415,4 +415,62 @@ func TestWhatMayNotBeReadIsNotedAndTheRestShown(t *testing.T) {
 	}
 }
 
+func TestAPauseAndAFreezeAreSeenWhileWatching(t *testing.T) {
+	h, p := oneCanary(t), newPage()
+	ctx, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
+	over := start(ctx, testCommand(h, plainTerminal(p), time.Minute))
+	p.await(t, "Running canary-m1")
+	pause := &stages.Intervention{
+		ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "shop", CreationTimestamp: *clitest.At(time.Minute)},
+		Spec: stages.InterventionSpec{
+			RunRef: stages.RootRef{Kind: "PipelineRun", Name: name, UID: "uid-" + name}, Action: stages.ActionPause, User: "bob", Message: "errors in dca",
+		},
+	}
+	if _, err := h.Periplus.StagesV1alpha1().Interventions("shop").Create(ctx, pause, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.await(t, "bob paused it: errors in dca")
+	p.await(t, "Paused by bob since 12:11:00")
+	freeze := &stages.Freeze{ObjectMeta: metav1.ObjectMeta{Name: "freeze-a"}, Spec: stages.FreezeSpec{User: "erin", Message: "network"}}
+	if _, err := h.Periplus.StagesV1alpha1().Freezes().Create(ctx, freeze, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	p.await(t, "network (everything)")
+	interrupt()
+	if got := exitCode(<-over); got != interrupted {
+		t.Errorf("got exit code %d, want %d", got, interrupted)
+	}
+	list := newPage()
+	if err := testCommand(h, plainTerminal(list), time.Minute).run(context.Background(), nil); err != nil || !strings.Contains(list.String(), "Paused by bob") {
+		t.Errorf("got %v and\n%s", err, list)
+	}
+}
+
+func TestARunThatIsTakenBackIsWatchedUntilItIs(t *testing.T) {
+	h, p := oneCanary(t), newPage()
+	release := &stages.Release{
+		ObjectMeta: metav1.ObjectMeta{Name: "r", Namespace: "shop", Labels: map[string]string{stages.LabelRootUID: "uid-" + name}},
+		Spec:       stages.ReleaseSpec{Root: stages.RootRef{Kind: "PipelineRun", Name: name, UID: "uid-" + name}},
+		Status: stages.ReleaseStatus{
+			Phase: stages.ReleaseRollingBack, Rollback: &stages.RollbackRecord{Scope: stages.RollbackRelease, Initiator: "bob", Since: *clitest.At(time.Minute), Message: "0 of 1 back"},
+		},
+	}
+	if err := h.Periplus.Tracker().Add(release); err != nil {
+		t.Fatal(err)
+	}
+	over := start(context.Background(), testCommand(h, plainTerminal(p), time.Minute))
+	p.await(t, "Rolling back since 12:11:00 by bob")
+	endCanary(t, h, true, "Succeeded")
+	conclude(t, h, corev1.ConditionTrue, "Succeeded")
+	release.Status.Phase, release.Status.Rollback.Message = stages.ReleaseRolledBack, "1 of 1 back"
+	if _, err := h.Periplus.StagesV1alpha1().Releases("shop").Update(context.Background(), release, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := exitCode(<-over); got != notSucceeded {
+		t.Errorf("got exit code %d, want %d", got, notSucceeded)
+	}
+	p.await(t, "Rolled back by bob · 1 of 1 back")
+}
+
 var _ Connect = (*hub.Flags).Connect

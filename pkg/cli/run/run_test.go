@@ -85,3 +85,36 @@ func TestNamesAreNewestFirst(t *testing.T) {
 		t.Errorf("got %v, want %v", names, want)
 	}
 }
+
+func TestTheReleaseOfARunIsTheOneItCarries(t *testing.T) {
+	release := &stages.Release{
+		ObjectMeta: metav1.ObjectMeta{Name: "v2-1a2b", Namespace: "shop", Labels: map[string]string{stages.LabelRootUID: "uid-v2"}},
+		Spec:       stages.ReleaseSpec{Root: stages.RootRef{Kind: "PipelineRun", Name: "v2", UID: "uid-v2"}},
+		Status:     stages.ReleaseStatus{Runs: []stages.ReleaseRun{{Kind: "PipelineRun", Name: "v2-retry-1", UID: "uid-v2-retry-1", Role: stages.RoleRetry}}},
+	}
+	annotated := func(name, annotation, value string) *pipelinev1.PipelineRun {
+		pr := clitest.PipelineRun(name, "canary:Canary")
+		pr.Annotations = map[string]string{annotation: value}
+		return pr
+	}
+	h := clitest.NewHub(
+		clitest.PipelineRun("v2", "canary:Canary"), annotated("v2-retry-1", stages.AnnotationRetryOf, "v2"), annotated("v2-claims", stages.AnnotationRetryOf, "v2"),
+		annotated("v2-hop-m3", stages.AnnotationRelease, "v2-1a2b"), clitest.PipelineRun("v3", "canary:Canary"),
+	)
+	if err := h.Periplus.Tracker().Add(release); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{
+		"v2": true, "v2-retry-1": true, "v2-hop-m3": true,
+		"v2-claims": false, // what it says of itself counts once the record says it too
+		"v3":        false,
+	} {
+		r, err := run.Read(context.Background(), h.Hub, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (r.Release != nil) != want {
+			t.Errorf("%s: got release %v, want one: %t", name, r.Release, want)
+		}
+	}
+}

@@ -75,6 +75,45 @@ func TestChanges(t *testing.T) {
 			},
 		},
 		{
+			"a pause, with who and why",
+			func(t *testing.T) *Model { return canaryRunning(t).model(72 * s) },
+			func(t *testing.T) *Model {
+				st := canaryRunning(t)
+				st.did("a", m, stages.ActionPause, "bob", "errors in dca")
+				return st.model(72 * s)
+			},
+			[]string{
+				"bob paused it: errors in dca",
+				`productpage-v2: Paused by bob since 12:11:00 · errors in dca · canary-m1: m1/dcb: 0 of 1 pods updated, 0 available · periplus resume productpage-v2 --message "…"`,
+			},
+		},
+		{
+			"a freeze that stops it, and its end",
+			func(t *testing.T) *Model {
+				st := canaryRunning(t)
+				st.frozenBy("freeze-a", "erin", "m1 moves", func(f *stages.FreezeSpec) { f.Members = []string{"m1"} })
+				return st.model(72 * s)
+			},
+			func(t *testing.T) *Model {
+				st := canaryRunning(t)
+				st.frozenBy("freeze-b", "frank", "network", nil)
+				return st.model(72 * s)
+			},
+			[]string{
+				`frozen by frank since 12:11:00: network (everything) · periplus unfreeze freeze-b --message "…"`,
+				"freeze freeze-a stops it no more",
+			},
+		},
+		{
+			"a rollback that gets on",
+			func(t *testing.T) *Model { return goesBack(t, stages.ReleaseRollingBack, nil).model(11 * m) },
+			func(t *testing.T) *Model { return goesBack(t, stages.ReleaseRolledBack, atp(12*m)).model(13 * m) },
+			[]string{
+				"rollback by bob since 12:20:00, over 12:22:00: all 4 workloads are back",
+				"productpage-v2: Rolled back at 12:22:00 by bob · all 4 workloads are back · canary-m2 failed: GuardFailed",
+			},
+		},
+		{
 			"a member that stops answering",
 			func(t *testing.T) *Model { return lost(t, true) }, func(t *testing.T) *Model { return lost(t, false) },
 			[]string{
