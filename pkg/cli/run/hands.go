@@ -27,11 +27,10 @@ func (r *Run) readHands(ctx context.Context, h *hub.Hub) error {
 	if err := r.allowMissing(h, freezes, err); err != nil {
 		return err
 	}
-	if err != nil {
-		return nil
-	}
-	for i := range frozen.Items {
-		r.Freezes = append(r.Freezes, &frozen.Items[i])
+	if err == nil {
+		for i := range frozen.Items {
+			r.Freezes = append(r.Freezes, &frozen.Items[i])
+		}
 	}
 	r.MemberLabels, err = LabelsFor(ctx, h, r.Freezes)
 	return err
