@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -114,7 +115,7 @@ func (u *upRun) startOwn(ctx context.Context, c *clusterClient, account string) 
 
 // registerMember makes the hub know a member: a Secret with the kubeconfig of the identity the hub has there, and a
 // Member that names it.
-func registerMember(ctx context.Context, hub *clusterClient, member string, kubeconfig []byte) error {
+func registerMember(ctx context.Context, hub *clusterClient, member string, lean bool, kubeconfig []byte) error {
 	name := "member-" + member
 	return hub.apply(ctx, []*unstructured.Unstructured{
 		{Object: map[string]any{
@@ -125,7 +126,7 @@ func registerMember(ctx context.Context, hub *clusterClient, member string, kube
 		}},
 		{Object: map[string]any{
 			"apiVersion": "fleet.periplus.dev/v1alpha1", "kind": "Member",
-			"metadata": map[string]any{"name": member, "labels": map[string]any{"fleet.periplus.dev/region": "local"}},
+			"metadata": map[string]any{"name": member, "labels": map[string]any{"fleet.periplus.dev/region": "local", LabelLean: strconv.FormatBool(lean)}},
 			"spec": map[string]any{
 				"kubeconfigSecretRef": map[string]any{"namespace": SystemNamespace, "name": name, "key": "kubeconfig"},
 			},

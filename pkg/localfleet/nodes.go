@@ -17,6 +17,8 @@ import (
 )
 
 const (
+	// LabelLean on a Member of the hub is "true" where that has no nodes, else "false".
+	LabelLean = "local.periplus.dev/lean"
 	// LabelSimulated is on every simulated node: kwok plays those nodes and no others.
 	LabelSimulated = "local.periplus.dev/simulated"
 	// LabelNodeFailure, with any value, on a simulated node makes it fail as a machine does whose power is cut: nothing

@@ -27,6 +27,8 @@ type Options struct {
 	Source string
 	// Members is how many member clusters there are, 1 to 16. A fleet can grow but not shrink.
 	Members int
+	// Lean is how many of the members, the last ones, have no scheduler and no nodes: enough for what moves no pods, at half the memory. -1 makes all whole.
+	Lean int
 	// Nodes is how many simulated nodes every unit of every member has.
 	Nodes int
 	// Units names the units of every member; nodes carry the name as topology.kubernetes.io/zone.
@@ -65,7 +67,7 @@ func (o Options) resolve() (Options, error) {
 // merge says what the fleet shall be, from what it is and what is asked. It refuses to shrink a fleet: ending a member
 // that carries somebody's test is what Down is for.
 func (s *State) merge(o Options) error {
-	fresh := s.Members == 0
+	fresh, whole := s.Members == 0, s.Members-s.Lean
 	if fresh {
 		s.Members, s.Nodes, s.Units = DefaultMembers, DefaultNodes, slices.Clone(DefaultUnits)
 	}
@@ -77,6 +79,16 @@ func (s *State) merge(o Options) error {
 			return fmt.Errorf("--members %d: this fleet has %d; run `periplus local down` first to make a smaller one", o.Members, s.Members)
 		}
 		s.Members = o.Members
+	}
+	if o.Lean != 0 {
+		lean := max(0, o.Lean)
+		if lean > s.Members {
+			return fmt.Errorf("--lean %d: this fleet has %d members", lean, s.Members)
+		}
+		s.Lean = lean
+	}
+	if !fresh && s.Members-s.Lean < whole {
+		return fmt.Errorf("--lean %d: %d members of this fleet have nodes; run `periplus local down` first to make one with fewer", s.Lean, whole)
 	}
 	if o.Nodes != 0 {
 		if o.Nodes < 1 || o.Nodes > 100 {

@@ -56,7 +56,10 @@ func kubernetesParts(l Layout, s *State, cluster string) []part {
 		),
 		ready: httpOK(loopbackURL("https", kcm) + "/healthz"),
 	}}
-	if cluster == Hub {
+	if s.IsLean(cluster) {
+		parts[0].args = append(parts[0].args, "--controllers="+leanControllers)
+	}
+	if cluster == Hub || s.IsLean(cluster) {
 		return parts
 	}
 	scheduler := s.Port(cluster, PartScheduler, "https")
@@ -75,6 +78,9 @@ func kubernetesParts(l Layout, s *State, cluster string) []part {
 		},
 	)
 }
+
+// leanControllers are what a cluster without pods needs: its namespaces come and go, with ServiceAccounts and what is owned.
+const leanControllers = "namespace-controller,serviceaccount-controller,root-ca-certificate-publisher-controller,garbage-collector-controller"
 
 func apiServerPart(l Layout, s *State, cluster string) part {
 	port := s.Port(cluster, PartAPIServer, "https")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Names of clusters and parts. A part's pid file and log are called <cluster>-<part>; etcd serves all clusters and
@@ -30,6 +31,8 @@ const (
 type State struct {
 	Source  string   `json:"source"`
 	Members int      `json:"members"`
+	// Lean of them, the last ones, have no scheduler and no nodes.
+	Lean    int      `json:"lean,omitempty"`
 	Nodes   int      `json:"nodesPerUnit"`
 	Units   []string `json:"units"`
 	Install bool     `json:"install"`
@@ -49,6 +52,11 @@ func (s *State) MemberNames() []string {
 		out[i] = fmt.Sprintf("m%d", i+1)
 	}
 	return out
+}
+
+// IsLean says whether a cluster is a member without a scheduler and without nodes.
+func (s *State) IsLean(cluster string) bool {
+	return slices.Contains(s.MemberNames()[s.Members-s.Lean:], cluster)
 }
 
 // Clusters are the hub and the members.

@@ -128,6 +128,10 @@ func (u *upRun) start(ctx context.Context) error {
 					return err
 				}
 			}
+			if u.state.IsLean(name) {
+				u.progress.Say("%s is ready: API server %s, no nodes", name, u.state.server(name))
+				return nil
+			}
 			if err := member.awaitNodes(groupCtx); err != nil {
 				log := u.layout.Log(name, PartKwok)
 				return &partError{part: name + "/" + PartKwok, log: log, tail: tailLines(log, 15), err: err}
@@ -143,7 +147,7 @@ func (u *upRun) start(ctx context.Context) error {
 		return nil
 	}
 	for i, name := range members {
-		if err := registerMember(ctx, hub, name, kubeconfigs[i]); err != nil {
+		if err := registerMember(ctx, hub, name, u.state.IsLean(name), kubeconfigs[i]); err != nil {
 			return err
 		}
 	}
@@ -162,7 +166,7 @@ func (u *upRun) startCluster(ctx context.Context, name string) (*clusterClient, 
 	if err != nil {
 		return nil, err
 	}
-	if name != Hub {
+	if name != Hub && !u.state.IsLean(name) {
 		if err := client.ensureNodes(ctx, u.state); err != nil {
 			return nil, err
 		}

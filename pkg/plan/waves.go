@@ -94,7 +94,7 @@ func order(wave []string, by *v1alpha1.OrderBy, known map[string]Candidate) {
 	}
 	slices.SortStableFunc(wave, func(x, y string) int {
 		a, b := known[x], known[y]
-		c := 0
+		var c int
 		switch {
 		case by.Label != "":
 			c = byLabel(a.Labels, b.Labels, by.Label)

@@ -173,6 +173,9 @@ func (h *hop) next(ctx context.Context) error {
 			if as == plan.MemberSkipped {
 				mk = skipped
 			}
+			if err := h.run.SettleGuards(ctx, m.name); err != nil {
+				return err
+			}
 			h.over(m, mk, m.at, h.run.Now)
 			h.kept = false
 		default:
@@ -236,7 +239,8 @@ func (h *hop) clear(turn []*member) ([]plan.Clearance, error) {
 
 // before judges the Before guards on one member.
 func (h *hop) before(m *member, world *stage.World) plan.Clearance {
-	for _, x := range world.Missing {
+	if len(world.Missing) > 0 {
+		x := world.Missing[0]
 		m.reason, m.at = x.Reason, x.Message
 		switch {
 		case x.NotFound:

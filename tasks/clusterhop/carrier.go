@@ -35,8 +35,8 @@ type log struct {
 	Marks string `json:"marks"`
 	// Runs are the PipelineRuns of members that are worked on, by member.
 	Runs map[string]string `json:"runs,omitempty"`
-	// Notes on members that failed, were skipped, or are tried again.
-	Notes map[string]note `json:"notes,omitempty"`
+	// Notes on members that failed, were skipped, or are tried again, by their number in Marks.
+	Notes map[int]note `json:"notes,omitempty"`
 	// Wave is the last that was begun, from 0; Since when its turn is, nil for the one that was the first.
 	Wave  int          `json:"wave"`
 	Since *metav1.Time `json:"since,omitempty"`
@@ -44,22 +44,23 @@ type log struct {
 	Pipeline string `json:"pipeline,omitempty"`
 }
 
-// note is why a member is over though it is not done, and since when; or since when it is tried again.
+// note is why a member is over though it is not done, and since when; or since when it is tried again. Times are in seconds, as those of Unix.
 type note struct {
-	Why  string       `json:"why,omitempty"`
-	At   *metav1.Time `json:"at,omitempty"`
-	From *metav1.Time `json:"from,omitempty"`
+	Why  string `json:"why,omitempty"`
+	At   int64  `json:"at,omitempty"`
+	From int64  `json:"from,omitempty"`
 }
 
-// maxWhy is how long a note is in bytes, and maxNotes how many have words: that of hundreds that fail the state stays small.
+// maxWhy is how long a note is in bytes, and maxReasons how many have words: that of hundreds that fail the status stays small.
 const (
-	maxWhy   = 160
-	maxNotes = 50
+	maxWhy     = 160
+	maxReasons = 20
 )
 
 // member is one member in one pass.
 type member struct {
 	name  string
+	index int
 	wave  int
 	mark  mark
 	tries []stage.Child
@@ -146,7 +147,7 @@ func newHop(run *stage.Run, spec *v1alpha1.ClusterHopSpec) (*hop, error) {
 		h.log.Runs = map[string]string{}
 	}
 	if h.log.Notes == nil {
-		h.log.Notes = map[string]note{}
+		h.log.Notes = map[int]note{}
 	}
 	children, err := run.Children()
 	if err != nil {
@@ -168,7 +169,7 @@ func newHop(run *stage.Run, spec *v1alpha1.ClusterHopSpec) (*hop, error) {
 			left = run.Admitted.Waves[wave]
 		}
 		left--
-		h.members = append(h.members, &member{name: name, wave: wave, mark: mark(h.log.Marks[i]), tries: children[name]})
+		h.members = append(h.members, &member{name: name, index: i, wave: wave, mark: mark(h.log.Marks[i]), tries: children[name]})
 	}
 	return h, nil
 }
@@ -179,11 +180,10 @@ func (h *hop) save() error {
 	words := 0
 	for i, m := range h.members {
 		marks[i] = byte(m.mark)
-		n, ok := h.log.Notes[m.name]
-		if ok && n.Why != "" {
-			if words++; words > maxNotes {
+		if n := h.log.Notes[m.index]; n.Why != "" {
+			if words++; words > maxReasons {
 				n.Why = ""
-				h.log.Notes[m.name] = n
+				h.log.Notes[m.index] = n
 			}
 		}
 	}
@@ -192,16 +192,15 @@ func (h *hop) save() error {
 	return h.run.SaveState(h.log)
 }
 
-// set changes a member's mark; over is true for marks that a member ends with.
+// over ends a member.
 func (h *hop) over(m *member, as mark, why string, at time.Time) {
 	m.mark, m.reason, m.at = as, "", ""
 	delete(h.log.Runs, m.name)
 	if as == done {
-		delete(h.log.Notes, m.name)
+		delete(h.log.Notes, m.index)
 		return
 	}
-	when := metav1.NewTime(at)
-	h.log.Notes[m.name] = note{Why: cut(why, maxWhy), At: &when}
+	h.log.Notes[m.index] = note{Why: cut(why, maxWhy), At: at.Unix()}
 }
 
 // convoy is what the planner sees.

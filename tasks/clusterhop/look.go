@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"github.com/periplus-dev/periplus/pkg/stage"
 )
 
@@ -47,18 +45,13 @@ func (h *hop) skip(m *member) {
 
 // again has a member that is over tried again, or left out, where a person asked for it since.
 func (h *hop) again(m *member) {
-	hand, n := h.hands[m.name], h.log.Notes[m.name]
-	at := time.Time{}
-	if n.At != nil {
-		at = n.At.Time
-	}
+	hand := h.hands[m.name]
 	switch {
 	case m.mark == failed && h.skipAsked(m):
 		h.skip(m)
-	case !hand.Retried.IsZero() && !hand.Retried.Before(at.Truncate(time.Second)) && !h.skipAsked(m):
-		from := metav1.NewTime(hand.Retried)
+	case !hand.Retried.IsZero() && hand.Retried.Unix() >= h.log.Notes[m.index].At && !h.skipAsked(m):
 		m.mark = waiting
-		h.log.Notes[m.name] = note{From: &from}
+		h.log.Notes[m.index] = note{From: hand.Retried.Unix()}
 		h.untouched(m)
 	}
 }

@@ -12,11 +12,8 @@ import (
 	"github.com/periplus-dev/periplus/pkg/stage"
 )
 
-// How many members the status names of those that joined or left, and of how many that failed or were skipped it says why.
-const (
-	maxStrangers = 20
-	maxReasons   = 20
-)
+// maxStrangers is how many members the status names of those that joined or left.
+const maxStrangers = 20
 
 // report sums up for people.
 func (h *hop) report() {
@@ -27,7 +24,7 @@ func (h *hop) report() {
 	}
 	for _, m := range h.members {
 		one := v1alpha1.HopMember{Name: m.name, Run: h.log.Runs[m.name], Message: m.at}
-		n := h.log.Notes[m.name]
+		n := h.log.Notes[m.index]
 		switch m.mark {
 		case done:
 			st.Done++
@@ -35,6 +32,9 @@ func (h *hop) report() {
 			if m.child != nil {
 				at := metav1.NewTime(m.child.Created)
 				one.Since = &at
+			}
+			if len(st.Working) >= maxReasons {
+				one = v1alpha1.HopMember{Name: m.name}
 			}
 			st.Working = append(st.Working, one)
 		case failed:
@@ -57,13 +57,16 @@ func (h *hop) report() {
 	}
 }
 
+// over is a member that is over; beyond the first of many there is only its name.
 func over(m *member, n note, before int) v1alpha1.HopMember {
-	one := v1alpha1.HopMember{Name: m.name, Since: n.At}
+	one := v1alpha1.HopMember{Name: m.name}
+	if before >= maxReasons {
+		return one
+	}
+	at := metav1.Unix(n.At, 0)
+	one.Message, one.Since = n.Why, &at
 	if len(m.tries) > 0 {
 		one.Run = m.tries[len(m.tries)-1].Name
-	}
-	if before < maxReasons {
-		one.Message = n.Why
 	}
 	return one
 }

@@ -92,8 +92,8 @@ func (h *hop) since(m *member) time.Time {
 	if !m.child.Own && h.run.Started.After(from) {
 		from = h.run.Started
 	}
-	if n := h.log.Notes[m.name]; n.From != nil && n.From.After(from) {
-		from = n.From.Time
+	if again := time.Unix(h.log.Notes[m.index].From, 0); again.After(from) {
+		from = again
 	}
 	return from
 }

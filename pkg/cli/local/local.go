@@ -45,6 +45,7 @@ func newUp(opts *localfleet.Options) *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&opts.Members, "members", 0, fmt.Sprintf("member clusters, named m1, m2, … (default %d)", localfleet.DefaultMembers))
+	cmd.Flags().IntVar(&opts.Lean, "lean", 0, "how many of the members, the last ones, have no scheduler and no nodes; -1 for none (default none)")
 	cmd.Flags().IntVar(&opts.Nodes, "nodes", 0, fmt.Sprintf("simulated nodes in each unit of each member (default %d)", localfleet.DefaultNodes))
 	cmd.Flags().StringSliceVar(&opts.Units, "units", nil, "units (data centres) of each member (default dca,dcb)")
 	cmd.Flags().BoolVar(&install, "install", true, "install Periplus on the fleet and run its controllers")
