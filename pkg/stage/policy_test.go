@@ -334,6 +334,23 @@ func TestCanariesBakeAsLongAsIsDemanded(t *testing.T) {
 		s.begin(pr, "canary").until("Succeeded")
 		s.begin(pr, "bump").until("Succeeded")
 	})
+	for what, came := range map[string]map[string]string{"another member": {"where": "d1", "long": "10s"}, "a shorter bake": {"where": "p1", "long": "9s"}} {
+		t.Run("a bump whose canary came to have "+what+" by a result is refused", func(t *testing.T) {
+			s := guarded(t, map[string]string{"open": `{}`})
+			pr := s.pipeline("web-1", "tasks:\n"+strings.Replace(canaryOf("members: [$(params.where)], bake: $(params.long)"), "name: canary,",
+				"name: canary, params: [{name: where, value: $(tasks.pick.results.where)}, {name: long, value: $(tasks.pick.results.long)}],", 1)+bump)
+			resolved := pr.DeepCopy() // what Tekton passes on once the results are there.
+			for i := range resolved.Status.PipelineSpec.Tasks[0].Params {
+				p := &resolved.Status.PipelineSpec.Tasks[0].Params[i]
+				p.Value.StringVal = came[p.Name]
+			}
+			s.begin(resolved, "canary").until("Succeeded")
+			s.policy("slow", `{members: {names: [p1]}, require: {minBake: 10s}}`)
+			if why := s.begin(pr, "bump").refused(); !strings.Contains(why, "no Canary of this target did so in this run") {
+				t.Errorf("let through: %q", why)
+			}
+		})
+	}
 	t.Run("a bump of a target that names another workload by now is refused", func(t *testing.T) {
 		s := guarded(t, map[string]string{"slow": bake})
 		pr := s.pipeline("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 10s")+bump)
