@@ -29,8 +29,8 @@ const (
 // State is what a fleet is, kept in state.json: enough to tell every part's arguments, so that a part can be
 // restarted years later exactly as it was started.
 type State struct {
-	Source  string   `json:"source"`
-	Members int      `json:"members"`
+	Source  string `json:"source"`
+	Members int    `json:"members"`
 	// Lean of them, the last ones, have no scheduler and no nodes.
 	Lean    int      `json:"lean,omitempty"`
 	Nodes   int      `json:"nodesPerUnit"`

@@ -34,8 +34,8 @@ func Name(root v1alpha1.RootRef) string {
 }
 
 // Open returns the Release of a root run and makes it where there is none.
-func (r *Records) Open(ctx context.Context, namespace string, root v1alpha1.RootRef, initiator string) (*v1alpha1.Release, error) {
-	name := Name(root)
+func (r *Records) Open(ctx context.Context, namespace string, spec v1alpha1.ReleaseSpec) (*v1alpha1.Release, error) {
+	root, name := spec.Root, Name(spec.Root)
 	api := r.Client.StagesV1alpha1().Releases(namespace)
 	rel, err := api.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -43,7 +43,7 @@ func (r *Records) Open(ctx context.Context, namespace string, root v1alpha1.Root
 			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Labels: map[string]string{
 				v1alpha1.LabelRootName: cut(root.Name, 63), v1alpha1.LabelRootUID: string(root.UID),
 			}},
-			Spec: v1alpha1.ReleaseSpec{Root: root, Initiator: initiator},
+			Spec: spec,
 		}, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {
 			rel, err = api.Get(ctx, name, metav1.GetOptions{})

@@ -97,6 +97,11 @@ func (r *Reconciler) finish(ctx context.Context, cr *v1beta1.CustomRun, run *Run
 	if err := r.recordVerdicts(ctx, run); err != nil {
 		return time.Time{}, err
 	}
+	if o.Succeeded && o.Reason == ReasonSucceeded {
+		if err := run.recordStage(ctx, results); err != nil {
+			return time.Time{}, err
+		}
+	}
 	o.Message = cutTo(o.Message, 2000)
 	now := metav1.NewTime(run.Now)
 	cr.Status.CompletionTime = &now

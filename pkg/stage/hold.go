@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
@@ -35,21 +34,17 @@ func (r *Run) goesBack(t Task) bool {
 // handsOf are the UIDs of the runs that an intervention may name to mean a stage: the root run's, and that of the PipelineRun which made the stage.
 func handsOf(run *Run, cr *v1beta1.CustomRun) []types.UID {
 	out := []types.UID{run.Root.UID}
-	for _, o := range cr.OwnerReferences {
-		if o.Kind == "PipelineRun" && strings.HasPrefix(o.APIVersion, "tekton.dev/") && o.UID != run.Root.UID {
-			out = append(out, o.UID)
-		}
+	if o := ownerOf(cr); o != nil && o.UID != run.Root.UID {
+		out = append(out, o.UID)
 	}
 	return out
 }
 
 // joinedAt is when the PipelineRun that made a stage was created, or the stage itself where there is none. A PipelineRun that is not in the cache yet is young.
 func (r *Reconciler) joinedAt(cr *v1beta1.CustomRun) time.Time {
-	for _, o := range cr.OwnerReferences {
-		if o.Kind == "PipelineRun" && strings.HasPrefix(o.APIVersion, "tekton.dev/") {
-			if pr, err := r.PipelineRuns.PipelineRuns(cr.Namespace).Get(o.Name); err == nil && pr.UID == o.UID {
-				return pr.CreationTimestamp.Time
-			}
+	if o := ownerOf(cr); o != nil {
+		if pr, err := r.PipelineRuns.PipelineRuns(cr.Namespace).Get(o.Name); err == nil && pr.UID == o.UID {
+			return pr.CreationTimestamp.Time
 		}
 	}
 	return cr.CreationTimestamp.Time

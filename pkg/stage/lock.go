@@ -14,7 +14,8 @@ import (
 // lock takes the lock of every unit, all or nothing, in the order of member and unit. Where another release holds one, locks that this release has
 // taken and not yet used are let go of, so that two releases never wait for each other.
 func (p *moving) lock(ctx context.Context) (*Outcome, error) {
-	if p.run.Release == nil || !p.allLocked() {
+	// Over is a word that a cache may have from before a retry opened the record again.
+	if p.run.Release == nil || !p.allLocked() || release.Over(p.run.Release) {
 		if err := p.run.OpenRelease(ctx); err != nil {
 			return nil, err
 		}

@@ -135,7 +135,7 @@ func TestAnAttackerWhoMayOnlyCreatePipelineRunsDoesNotGetRoundADemandedConfirm(t
 			s := guarded(t, map[string]string{"prod": twoSRE})
 			s.store(&v1alpha1.Confirm{ObjectMeta: metav1.ObjectMeta{Name: "friends", Namespace: "shop"}, Spec: v1alpha1.ConfirmSpec{
 				Approvers: v1alpha1.Approvers{Groups: []string{"friends"}}, Required: 2, ForbidInitiator: true}})
-			message := s.begin(s.pipeline("web-1", "tasks:\n"+tc.tasks), "bump").refused()
+			message := s.begin(s.resolved("web-1", "tasks:\n"+tc.tasks), "bump").refused()
 			for _, w := range tc.want {
 				if !strings.Contains(message, w) {
 					t.Errorf("the refusal does not say %q: %s", w, message)
@@ -153,7 +153,7 @@ const askThenBump = `tasks:
 
 func TestAYesOfTheRightPeopleInTheRunLetsItGoOn(t *testing.T) {
 	s := guarded(t, map[string]string{"prod": twoSRE})
-	pr := s.pipeline("web-1", askThenBump)
+	pr := s.resolved("web-1", askThenBump)
 	ask := s.begin(pr, "ask")
 	ask.approve("bob", "devs", "sre")
 	ask.approve("carol", "sre")
@@ -177,7 +177,7 @@ func TestOnlyTheRunsOwnConfirmCountsAndOnlyIfItGotItsYes(t *testing.T) {
 	for name, prepare := range map[string]func(s *sea, pr *pipelinev1.PipelineRun){
 		"nobody asked": func(*sea, *pipelinev1.PipelineRun) {},
 		"the Confirm of another run": func(s *sea, _ *pipelinev1.PipelineRun) {
-			said(s, s.pipeline("web-0", askThenBump))
+			said(s, s.resolved("web-0", askThenBump))
 		},
 		"that of a run that had the same name": func(s *sea, pr *pipelinev1.PipelineRun) {
 			said(s, pr, func(cr *v1beta1.CustomRun) { cr.OwnerReferences[0].UID = "an-older-run" })
@@ -217,17 +217,10 @@ func TestOnlyTheRunsOwnConfirmCountsAndOnlyIfItGotItsYes(t *testing.T) {
 				cr.Status.ExtraFields.Raw = encoded(st)
 			})
 		},
-		"one of a run that claims to belong to another's release": func(s *sea, pr *pipelinev1.PipelineRun) {
-			other := s.pipeline("web-0", askThenBump)
-			said(s, other)
-			pr.Annotations[v1alpha1.AnnotationRetryOf] = "web-0"
-			pr.Annotations[v1alpha1.AnnotationRelease] = "web-0-web-0-ui"
-			pr.Annotations[v1alpha1.AnnotationParent] = "web-0-ask/web-0-ask-uid"
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := guarded(t, map[string]string{"prod": twoSRE})
-			pr := s.pipeline("web-1", askThenBump)
+			pr := s.resolved("web-1", askThenBump)
 			prepare(s, pr)
 			if why := s.begin(pr, "bump").refused(); !strings.Contains(why, "no Confirm of this run got that") {
 				t.Errorf("let through: %q", why)
@@ -237,9 +230,39 @@ func TestOnlyTheRunsOwnConfirmCountsAndOnlyIfItGotItsYes(t *testing.T) {
 	}
 }
 
+func TestARunThatClaimsToBelongToAnothersReleaseDoesNothing(t *testing.T) {
+	for name, claim := range map[string]map[string]string{
+		"as its child": {v1alpha1.AnnotationRelease: "web-0-web-0-ui", v1alpha1.AnnotationParent: "web-0-ask/web-0-ask-uid"},
+		"as its retry": {v1alpha1.AnnotationRetryOf: "web-0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := guarded(t, map[string]string{"prod": twoSRE})
+			other := s.resolved("web-0", askThenBump)
+			ask := s.begin(other, "ask")
+			ask.approve("bob", "sre")
+			ask.approve("carol", "sre")
+			ask.until("Succeeded")
+			pr := s.resolved("web-1", askThenBump)
+			for k, v := range claim {
+				pr.Annotations[k] = v
+			}
+			bump := s.begin(pr, "bump")
+			for range 10 {
+				bump.pass()
+				s.ships.turn()
+				s.clock.Step(time.Second)
+			}
+			if bump.run().IsSuccessful() || bump.status().Admitted != nil {
+				t.Errorf("it was let through: %+v", bump.run().Status.Conditions)
+			}
+			s.untouched()
+		})
+	}
+}
+
 func TestTheFirstStageThatMovesIsRefusedForWhatALaterOneLacks(t *testing.T) {
 	s := guarded(t, map[string]string{"dev": devOnly, "prod": twoSRE})
-	pr := s.pipeline("web-1", `tasks:
+	pr := s.resolved("web-1", `tasks:
 - {name: canary, taskSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: Canary, spec: {target: web, members: [d1], pods: 1, change: {images: {app: "shop/web:v2"}}}}}
 - {name: bump, runAfter: [canary], params: [{name: m, value: p1}], taskRef: {apiVersion: stages.periplus.dev/v1alpha1, kind: PartitionBump, name: all}}
 `)
@@ -254,7 +277,7 @@ func TestTheFirstStageThatMovesIsRefusedForWhatALaterOneLacks(t *testing.T) {
 
 func TestNobodyIsAskedToLetSomethingGoOnThatCannot(t *testing.T) {
 	s := guarded(t, map[string]string{"prod": twoSRE})
-	pr := s.pipeline("web-1", strings.Replace(askThenBump, "required: 2, ", "", 1))
+	pr := s.resolved("web-1", strings.Replace(askThenBump, "required: 2, ", "", 1))
 	if why := s.begin(pr, "ask").refused(); !strings.Contains(why, `tasks[bump]: Forbidden: ReleasePolicy "prod"`) {
 		t.Errorf("asked all the same: %q", why)
 	}
@@ -262,7 +285,7 @@ func TestNobodyIsAskedToLetSomethingGoOnThatCannot(t *testing.T) {
 
 func TestTheFirstStageWaitsUntilTektonSaysWhatTheRunIs(t *testing.T) {
 	s := guarded(t, map[string]string{"dev": devOnly, "prod": twoSRE})
-	pr := s.pipeline("web-1", askThenBump)
+	pr := s.resolved("web-1", askThenBump)
 	spec := pr.Status.PipelineSpec
 	v := s.begin(pr, "bump")
 	pr.Status.PipelineSpec = nil
@@ -302,42 +325,42 @@ func TestCanariesBakeAsLongAsIsDemanded(t *testing.T) {
 	const bump = `- {name: bump, runAfter: [canary], taskSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: PartitionBump, spec: {target: web, members: [p1], order: [dca, dcb]}}}` + "\n"
 	t.Run("a shorter one is refused", func(t *testing.T) {
 		s := guarded(t, map[string]string{"slow": bake})
-		why := s.begin(s.pipeline("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 9s")), "canary").refused()
+		why := s.begin(s.resolved("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 9s")), "canary").refused()
 		if !strings.Contains(why, `ReleasePolicy "slow" demands that canaries in member "p1" bake for 10s or longer; this one bakes for 9s`) {
 			t.Errorf("%q", why)
 		}
 	})
 	t.Run("a bump without a canary in the run is refused", func(t *testing.T) {
 		s := guarded(t, map[string]string{"slow": bake})
-		why := s.begin(s.pipeline("web-1", "tasks:\n"+strings.Replace(bump, "runAfter: [canary], ", "", 1)), "bump").refused()
+		why := s.begin(s.resolved("web-1", "tasks:\n"+strings.Replace(bump, "runAfter: [canary], ", "", 1)), "bump").refused()
 		if !strings.Contains(why, "put such a Canary of target") {
 			t.Errorf("%q", why)
 		}
 	})
 	t.Run("a bump after a canary elsewhere is refused", func(t *testing.T) {
 		s := guarded(t, map[string]string{"slow": bake})
-		why := s.begin(s.pipeline("web-1", "tasks:\n"+canaryOf("members: [d1], bake: 1h")+bump), "canary").refused()
+		why := s.begin(s.resolved("web-1", "tasks:\n"+canaryOf("members: [d1], bake: 1h")+bump), "canary").refused()
 		if !strings.Contains(why, "tasks[bump]") {
 			t.Errorf("%q", why)
 		}
 	})
 	t.Run("a bump whose canary was skipped is refused", func(t *testing.T) {
 		s := guarded(t, map[string]string{"slow": bake})
-		why := s.begin(s.pipeline("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 10s")+bump), "bump").refused()
+		why := s.begin(s.resolved("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 10s")+bump), "bump").refused()
 		if !strings.Contains(why, "no Canary of this target did so in this run") {
 			t.Errorf("%q", why)
 		}
 	})
 	t.Run("a bump after a canary that baked goes on", func(t *testing.T) {
 		s := guarded(t, map[string]string{"slow": bake})
-		pr := s.pipeline("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 10s")+bump)
+		pr := s.resolved("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 10s")+bump)
 		s.begin(pr, "canary").until("Succeeded")
 		s.begin(pr, "bump").until("Succeeded")
 	})
 	for what, came := range map[string]map[string]string{"another member": {"where": "d1", "long": "10s"}, "a shorter bake": {"where": "p1", "long": "9s"}} {
 		t.Run("a bump whose canary came to have "+what+" by a result is refused", func(t *testing.T) {
 			s := guarded(t, map[string]string{"open": `{}`})
-			pr := s.pipeline("web-1", "tasks:\n"+strings.Replace(canaryOf("members: [$(params.where)], bake: $(params.long)"), "name: canary,",
+			pr := s.resolved("web-1", "tasks:\n"+strings.Replace(canaryOf("members: [$(params.where)], bake: $(params.long)"), "name: canary,",
 				"name: canary, params: [{name: where, value: $(tasks.pick.results.where)}, {name: long, value: $(tasks.pick.results.long)}],", 1)+bump)
 			resolved := pr.DeepCopy() // what Tekton passes on once the results are there.
 			for i := range resolved.Status.PipelineSpec.Tasks[0].Params {
@@ -353,7 +376,7 @@ func TestCanariesBakeAsLongAsIsDemanded(t *testing.T) {
 	}
 	t.Run("a bump of a target that names another workload by now is refused", func(t *testing.T) {
 		s := guarded(t, map[string]string{"slow": bake})
-		pr := s.pipeline("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 10s")+bump)
+		pr := s.resolved("web-1", "tasks:\n"+canaryOf("members: [p1], bake: 10s")+bump)
 		s.begin(pr, "canary").until("Succeeded")
 		target, err := s.periplus.StagesV1alpha1().Targets("shop").Get(context.Background(), "web", metav1.GetOptions{})
 		if err != nil {
@@ -476,7 +499,7 @@ func TestAStoredStageOrATargetOfAnotherNamespaceIsOutOfReach(t *testing.T) {
 func TestWhoStartedARunForSomebodyIsBelievedOnlyByPolicy(t *testing.T) {
 	const ci = "system:serviceaccount:ci:releaser"
 	start := func(s *sea, account, who string) *voyage {
-		pr := s.pipeline("web-1", `tasks:
+		pr := s.resolved("web-1", `tasks:
 - {name: ask, taskSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: Confirm, spec: {approvers: {groups: [sre]}, forbidInitiator: true}}}
 `)
 		pr.Annotations = map[string]string{v1alpha1.AnnotationOnBehalfOf: who}

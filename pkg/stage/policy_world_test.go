@@ -52,8 +52,8 @@ func (s *sea) policy(name, spec string) {
 	s.store(p)
 }
 
-// pipeline makes a PipelineRun of alice's whose stages Tekton has resolved, but run none of them.
-func (s *sea) pipeline(name, spec string) *pipelinev1.PipelineRun {
+// resolved makes a PipelineRun of alice's whose stages Tekton has resolved, but run none of them.
+func (s *sea) resolved(name, spec string) *pipelinev1.PipelineRun {
 	s.t.Helper()
 	pr := s.pipelineRun(name)
 	if err := yaml.Unmarshal([]byte(spec), pr.Status.PipelineSpec); err != nil {

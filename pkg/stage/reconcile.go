@@ -172,6 +172,12 @@ func (r *Reconciler) pass(ctx context.Context, cr *v1beta1.CustomRun) (time.Time
 		r.begin(cr)
 	}
 	run, err := r.load(ctx, cr)
+	var wrong *invalidError
+	if errors.As(err, &wrong) {
+		// What run this belongs to is not what it says: nothing was done for it.
+		return r.finish(ctx, cr, &Run{Status: &v1alpha1.RunStatus{Attempt: len(cr.Status.RetriesStatus) + 1}, Now: r.Clock.Now(), frame: r.Frame},
+			v1alpha1.Outcome{Reason: ReasonInvalid, Message: wrong.Error()}, r.Task.Results())
+	}
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -192,6 +198,14 @@ func (r *Reconciler) pass(ctx context.Context, cr *v1beta1.CustomRun) (time.Time
 		return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: v1beta1.CustomRunReasonTimedOut.String(), Message: timeoutMessage(run)})
 	case run.Admitted == nil:
 		return r.admit(ctx, cr, run)
+	}
+	if done := run.carriedOver(); done != nil {
+		results := r.Task.Results()
+		for k, v := range done.Results {
+			results[k] = v
+		}
+		return r.finish(ctx, cr, run, v1alpha1.Outcome{Succeeded: true, Reason: ReasonCarriedOver,
+			Message: fmt.Sprintf("done by %s at %s UTC, and not done again", done.Run, done.Time.UTC().Format(time.DateTime))}, results)
 	}
 	out, err := r.Task.Step(ctx, run)
 	var bad *invalidError
@@ -264,7 +278,7 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 		return nil, err
 	}
 	run.hands, run.joined = handsOf(run, cr), r.joinedAt(cr)
-	if run.carriers, err = r.carriersOf(ctx, cr); err != nil {
+	if run.carriers, err = r.carriersOf(ctx, run, cr); err != nil {
 		return nil, err
 	}
 	if a := st.Admitted; a != nil && a.OnBehalfOf != "" {

@@ -41,7 +41,10 @@ func (r *Reconciler) rootOf(ctx context.Context, run *Run, cr *v1beta1.CustomRun
 		if name := pr.Annotations[v1alpha1.AnnotationRelease]; name != "" {
 			return r.joined(ctx, run, name, pr.UID, pr.Annotations[v1alpha1.AnnotationCarrier])
 		}
-		run.Initiator = pr.Annotations[v1alpha1.AnnotationInitiator]
+		run.Initiator, run.pipelineRun = pr.Annotations[v1alpha1.AnnotationInitiator], pr
+		if pr.Annotations[v1alpha1.AnnotationRetryOf] != "" {
+			return r.join(ctx, run, pr)
+		}
 		return nil
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -57,6 +58,9 @@ type Run struct {
 	of    string
 	// hands are the UIDs of the runs that interventions may name to mean this one: its own PipelineRun's and the root's.
 	hands []types.UID
+	// pipelineRun that made the stage, nil where none did, it is gone or it is a child's. retries is true where it carries on a release that another began.
+	pipelineRun *pipelinev1.PipelineRun
+	retries     bool
 	// joined is when the run that the stage belongs to was created.
 	joined time.Time
 	// serviceAccount that tasks of the pipeline run as.
@@ -105,7 +109,14 @@ func (r *Run) Stamp() metav1.Time {
 
 // OpenRelease makes sure that the release's record exists, and reads it as the API server has it, before anything is locked or moved.
 func (r *Run) OpenRelease(ctx context.Context) error {
-	rel, err := r.frame.Records.Open(ctx, r.Namespace, r.Root, r.Initiator)
+	hash := ""
+	if r.pipelineRun != nil {
+		var err error
+		if hash, err = r.frame.contentHash(ctx, r.pipelineRun); err != nil {
+			return err
+		}
+	}
+	rel, err := r.frame.Records.Open(ctx, r.Namespace, v1alpha1.ReleaseSpec{Root: r.Root, Initiator: r.Initiator, ContentHash: hash})
 	if err != nil {
 		return err
 	}

@@ -99,6 +99,7 @@ const (
 	ReasonGoingBack       = "GoingBack"
 	ReasonAborted         = "Aborted"
 	ReasonSkipped         = "Skipped"
+	ReasonCarriedOver     = "CarriedOver"
 	ReasonLeftBehind      = "LeftBehind"
 	ReasonCarrying        = "CarryingMembers"
 	ReasonWavePause       = "WavePause"

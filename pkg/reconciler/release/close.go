@@ -134,6 +134,11 @@ func (c *closer) ended(ctx context.Context, rel *v1alpha1.Release) (*ending, err
 // rootEnding asks the API server itself before it takes a run for deleted: the cache may not have it yet.
 func (c *closer) rootEnding(ctx context.Context, rel *v1alpha1.Release) (*ending, error) {
 	root := rel.Spec.Root
+	for _, r := range rel.Status.Runs {
+		if r.Role == v1alpha1.RoleRetry {
+			root = v1alpha1.RootRef{Kind: r.Kind, Name: r.Name, UID: r.UID} // each began once the one before was over.
+		}
+	}
 	var cond *apis.Condition
 	switch root.Kind {
 	case "PipelineRun":
