@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -341,5 +342,29 @@ func TestListingFreezes(t *testing.T) {
 	got, err = typed(t, fleetOf(t), "freezes")
 	if err != nil || strings.TrimSpace(got) != "Nothing is frozen." {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestCompletionOffersFreezesThatCanBeLiftedAndMembers(t *testing.T) {
+	h := fleetOf(t, frozen("freeze-aaaaa", "erin", "network", nil),
+		frozen("freeze-ccccc", "frank", "over", func(f *stages.FreezeSpec) { f.Lifted = &stages.Lifting{User: "dave", Message: "done"} }))
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"unfreeze", ""}, "freeze-aaaaa\n:4"},
+		{[]string{"freeze", "--member", ""}, "m1\nm2\nmember3\n:4"},
+		{[]string{"freeze", "--rollbacks", ""}, "Stop\nAllow\n:4"},
+	} {
+		top := &cobra.Command{Use: "periplus"}
+		top.AddCommand(newCommands(h.Connect, clocktesting.NewFakePassiveClock(clitest.Began))...)
+		var out bytes.Buffer
+		top.SetOut(&out)
+		top.SetErr(&bytes.Buffer{})
+		top.SetArgs(append([]string{"__complete"}, tc.args...))
+		must(t, top.ExecuteContext(context.Background()))
+		if got := strings.TrimSpace(out.String()); got != tc.want {
+			t.Errorf("%v: got %q, want %q", tc.args, got, tc.want)
+		}
 	}
 }

@@ -26,7 +26,7 @@ const mostLines = 40
 func (c *command) plan(ctx context.Context, h *hub.Hub, spec *stages.FreezeSpec) (screen.Plan, error) {
 	p := screen.Plan{Title: "freeze " + screen.ScopeOf(spec)}
 	if spec.Until != nil {
-		p.Facts = append(p.Facts, "until "+spec.Until.Format(time.RFC3339)+", "+screen.Lasting(spec.Until.Sub(c.clock.Now())))
+		p.Facts = append(p.Facts, "until "+spec.Until.Format(time.RFC3339)+", "+screen.Lasting(spec.Until.Sub(c.clock.Now().Truncate(time.Second))))
 	} else {
 		p.Facts = append(p.Facts, "until it is lifted")
 	}

@@ -1,6 +1,8 @@
 package intervene
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"regexp"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline"
 	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -15,9 +18,11 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
+	clocktesting "k8s.io/utils/clock/testing"
 
 	fleet "github.com/periplus-dev/periplus/pkg/apis/fleet/v1alpha1"
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/cli/clitest"
 )
 
 // aFullRun is a failed run with everything that a retry takes over or leaves.
@@ -170,4 +175,33 @@ func TestAStageMadeByHandIsOneThatAdmissionLetsIn(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+func TestCompletionOffersRunsStagesThatRunAndMembersThatWereTouched(t *testing.T) {
+	w := releasing(t)
+	h := w.open()
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"pause", ""}, root + "\n:36"},
+		{[]string{"pause", root, ""}, ":4"},
+		{[]string{"skip", root, "--stage", ""}, "bump-m1\n:4"},
+		{[]string{"rollback", root, "--member", ""}, "m1\n:4"},
+	} {
+		top := &cobra.Command{Use: "periplus"}
+		for _, a := range []stages.Action{stages.ActionPause, stages.ActionSkip, stages.ActionRollback} {
+			top.AddCommand(newCommand(&command{action: a, connect: h.Connect, clock: clocktesting.NewFakePassiveClock(clitest.Began)}))
+		}
+		var out bytes.Buffer
+		top.SetOut(&out)
+		top.SetErr(&bytes.Buffer{})
+		top.SetArgs(append([]string{"__complete"}, tc.args...))
+		if err := top.ExecuteContext(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(out.String()); got != tc.want {
+			t.Errorf("%v: got %q, want %q", tc.args, got, tc.want)
+		}
+	}
 }
