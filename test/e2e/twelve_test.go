@@ -1,0 +1,49 @@
+//go:build e2e && twelve
+
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A hop over twelve members on one machine: m1 and m2 have nodes and pods, the others are lean and have workloads of no pods. `make fleet-12` runs it.
+func TestAHopCarriesAReleaseOverTwelveMembers(t *testing.T) {
+	p := newPort(t).withExample()
+	for i := 3; i <= 12; i++ {
+		m := fmt.Sprintf("m%d", i)
+		p.apply(m, fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", p.ns))
+		p.apply(m, strings.ReplaceAll(p.example("workloads.yaml"), "replicas: 4", "replicas: 0"))
+	}
+	name := p.carrier(bumpOne, `
+        waves: [{name: first, members: [m1]}, {name: second, memberSelector: {matchLabels: {local.periplus.dev/lean: "false"}}}, {name: rest, memberSelector: {}, maxParallel: 4}]
+        orderBy: {importance: Ascending}`)
+	began := time.Now()
+	run := p.release("productpage:v2", "pipelineRef: {name: productpage}", "pipelineRef: {name: "+name+"}")
+	most := 0
+	p.within(10*time.Minute, "the hop is over", func() (bool, string) {
+		st := p.status(run, "hop")
+		if st.Hop != nil {
+			most = max(most, len(st.Hop.Working))
+		}
+		return p.pipelineRun(run).IsDone(), p.scene()
+	})
+	if reason := p.ends(run); reason != "Succeeded" && reason != "Completed" {
+		t.Fatalf("the run ended %s\n%s", reason, p.scene())
+	}
+	if got := p.results(run, "hop")["members"]; got != `["m1","m2","m10","m11","m12","m3","m4","m5","m6","m7","m8","m9"]` {
+		t.Errorf("result members is %s", got)
+	}
+	if most > 4 {
+		t.Errorf("%d members were worked on at once", most)
+	}
+	for _, m := range members {
+		if got := p.updated(m, ":v2"); got != "dca=4 dcb=4" {
+			t.Errorf("at the end %s has %s", m, got)
+		}
+	}
+	rel := p.atRest(run)
+	t.Logf("twelve members in %s, %d at once at most; the record has %d workloads", time.Since(began).Round(time.Second), most, len(rel.Status.Touched))
+}
