@@ -109,6 +109,22 @@ func TestPartsOfAFleet(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("parts are\n%v, want\n%v", got, want)
 	}
+	t.Run("a lean member has neither scheduler nor nodes, and of the controllers those that namespaces need", func(t *testing.T) {
+		s := *s
+		s.Lean = 1
+		var got []string
+		for _, p := range allParts(l, &s) {
+			if p.cluster == "m2" {
+				got = append(got, p.name)
+			}
+			if lean := slices.Contains(p.args, "--controllers="+leanControllers); lean != (p.String() == "m2/controller-manager") {
+				t.Errorf("%s: lean is %t", p, lean)
+			}
+		}
+		if !slices.Equal(got, []string{PartAPIServer, PartControllerManager, PartWorkloads}) {
+			t.Errorf("parts are %v", got)
+		}
+	})
 	t.Run("our controllers run with an identity of their own and the agreed flags", func(t *testing.T) {
 		p := periplusPart(l, s, Hub)
 		if !slices.Contains(p.args, "--kubeconfig="+l.partKubeconfig(Hub, PartController)) || !slices.Contains(p.args, "--disable-ha") ||

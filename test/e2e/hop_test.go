@@ -86,7 +86,7 @@ func TestAHopCarriesAReleaseOverTwoMembersInTwoWaves(t *testing.T) {
 		`[{"op":"replace","path":"/spec/tasks/0/taskSpec/spec/waves/1","value":{"name":"rest","members":["m2"]}}]`)
 	run := p.release("productpage:v2", "pipelineRef: {name: productpage}", "pipelineRef: {name: "+name+"}")
 
-	p.eventually("m1's run is made", func() (bool, string) { return p.childRuns(run)["m1"] != "", p.scene() })
+	p.eventually("m1's run is made", func() (bool, string) { return p.childRuns(run)["m1"] != "", "no child" })
 	if c := p.childRuns(run); c["m2"] != "" {
 		t.Errorf("m2 was begun together with m1: %v", c)
 	}
@@ -133,7 +133,7 @@ metadata: {name: patient, namespace: %s}
 spec: {target: productpage, members: [$(params.member)], change: {images: {app: $(params.image)}}, pods: 1, bake: 1h}
 `, p.ns))
 	run := p.release("productpage:v2", "pipelineRef: {name: productpage}", "pipelineRef: {name: "+name+"}")
-	p.eventually("m1 has canaries", func() (bool, string) { return p.updated("m1", ":v2") == "dca=1 dcb=1", p.scene() })
+	p.eventually("m1 has canaries", func() (bool, string) { got := p.updated("m1", ":v2"); return got == "dca=1 dcb=1", got })
 	p.patch("alice", "pipelinerun", run, `{"spec":{"status":"CancelledRunFinally"}}`)
 	p.ends(run)
 	if r, msg := p.condition(run, "hop"); r != "CustomRunCancelled" {
