@@ -33,7 +33,8 @@ func (c *Confirm) Yes(q *v1alpha1.Question, starters []string) bool {
 		}
 		among := slices.Contains(c.Approvers.Users, a.User) ||
 			slices.ContainsFunc(a.Groups, func(g string) bool { return slices.Contains(c.Approvers.Groups, g) })
-		if a.User != "" && among && !(c.ForbidInitiator && slices.Contains(starters, a.User)) {
+		counts := !c.ForbidInitiator || !slices.Contains(starters, a.User)
+		if a.User != "" && among && counts {
 			people[a.User] = true
 		}
 	}

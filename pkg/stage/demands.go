@@ -167,13 +167,8 @@ func (a *admitter) stageOf(ctx context.Context, run string, pt *pipelinev1.Pipel
 	if err != nil {
 		return s, fmt.Errorf("looking ahead at stage %s: %w", pt.Name, err)
 	}
-	vals := valuesOf(cr)
-	spec, errs, err := probe.read(raw, &vals, field.NewPath("spec"))
-	if err != nil || len(errs) > 0 {
-		return s, nil
-	}
-	spec.SetDefaults()
-	if len(spec.Validate(field.NewPath("spec"))) > 0 {
+	spec, ok := probe.legible(raw, cr)
+	if !ok {
 		return s, nil
 	}
 	s.Hidden = false
@@ -183,11 +178,23 @@ func (a *admitter) stageOf(ctx context.Context, run string, pt *pipelinev1.Pipel
 			s.Bake = b.Duration
 		}
 	}
-	if scope := task.Scope(spec); scope != nil && scope.Moves {
+	if scope := task.Scope(spec); scope != nil && scope.Moves && !scope.Back {
 		s.Moves, s.Target = true, scope.Target
 		s.Members, err = a.foreseenMembers(ctx, scope)
 	}
 	return s, err
+}
+
+// legible reads a spec in which nothing is wrong and no param is missing.
+func (a *admitter) legible(raw []byte, cr *v1beta1.CustomRun) (Spec, bool) {
+	p := field.NewPath("spec")
+	vals := valuesOf(cr)
+	spec, errs, err := a.read(raw, &vals, p)
+	if err != nil || len(errs) > 0 {
+		return nil, false
+	}
+	spec.SetDefaults()
+	return spec, len(spec.Validate(p)) == 0
 }
 
 // foreseenMembers are those that a stage names and that there are, and those that its selector matches and the namespace is given.
@@ -201,9 +208,9 @@ func (a *admitter) foreseenMembers(ctx context.Context, scope *Scope) ([]policy.
 	if scope.MemberSelector == nil {
 		return out, nil
 	}
-	sel, err := metav1.LabelSelectorAsSelector(scope.MemberSelector)
-	if err != nil {
-		return out, nil // the stage's own admission says so.
+	sel, ok := selectorOf(scope.MemberSelector)
+	if !ok {
+		return out, nil
 	}
 	infos, err := a.fleet.List(sel)
 	if err != nil {

@@ -87,7 +87,8 @@ func (s *sea) begin(pr *pipelinev1.PipelineRun, task string, change ...func(*v1b
 				cr.Spec.CustomRef = &v1beta1.TaskRef{APIVersion: pt.TaskRef.APIVersion, Kind: v1beta1.TaskKind(pt.TaskRef.Kind), Name: pt.TaskRef.Name}
 			}
 		}
-		kind, spec := "", []byte("{}")
+		var kind string
+		spec := []byte("{}")
 		if pt.TaskRef != nil {
 			kind = string(pt.TaskRef.Kind)
 		} else {
