@@ -45,6 +45,7 @@ func (w *World) checkEnd() {
 	case !succeeded && w.story.calm():
 		end("the release did not succeed, and nothing was in its way: %s", w.outcome())
 	}
+	w.checkBack()
 	if !succeeded || w.story.rival || w.story.act == actEditTemplate {
 		return
 	}
@@ -52,6 +53,30 @@ func (w *World) checkEnd() {
 		for _, pod := range c.pods() {
 			if pod.Status.ContainerStatuses[0].Image != w.story.image {
 				end("the release succeeded, and pod %s in member %s runs %s", pod.Name, c.name, pod.Status.ContainerStatuses[0].Image)
+			}
+		}
+	}
+}
+
+// checkBack is rule 6 for a release that says that it is taken back: the set that it touched is back, no more and no less.
+func (w *World) checkBack() {
+	if w.story.rival || w.story.act == actEditTemplate {
+		return
+	}
+	for _, rel := range w.hub.releases() {
+		if rel.Status.Phase != stagesv1alpha1.ReleaseRolledBack {
+			continue
+		}
+		for _, c := range w.members {
+			for _, set := range c.sets() {
+				if image := set.Spec.Template.Spec.Containers[0].Image; image != imageOld {
+					w.rules.broken(6, "release %s says that it is taken back, and %s in member %s wants %s", rel.Name, set.Name, c.name, image)
+				}
+				for _, pod := range unitOf(c, set) {
+					if image := pod.Status.ContainerStatuses[0].Image; image != imageOld {
+						w.rules.broken(6, "release %s says that it is taken back, and pod %s in member %s runs %s", rel.Name, pod.Name, c.name, image)
+					}
+				}
 			}
 		}
 	}

@@ -71,7 +71,8 @@ func startHub(p *process) {
 		w.must("watching", stage.Watch(t.Kind(), from, q.add))
 	}
 	q := p.newQueue("Release")
-	q.reconcile, err = releasereconciler.Wire(releasereconciler.Parts{Frame: frame, Releases: releases, PipelineRuns: prs, CustomRuns: runs, Interventions: interventions, Enqueue: q.add})
+	q.reconcile, err = releasereconciler.Wire(releasereconciler.Parts{Frame: frame, Releases: releases, PipelineRuns: prs, CustomRuns: runs,
+		Interventions: interventions, Enqueue: q.add})
 	w.must("watching", err)
 }
 

@@ -82,7 +82,7 @@ const (
 	initiator     = "alice"
 )
 
-// release is the pipeline of a whole release: canary, confirm, bump, hop, bump.
+// release is the pipeline of a whole release: canary, confirm, bump, hop, bump; and rollback where that did not succeed.
 func (s *story) release(name, image string) *pipeline {
 	moving := func(members, more string) string {
 		return fmt.Sprintf(`{"target":"web","members":[%s],"change":{"images":{"app":%q}},"progressDeadline":"5m","guardSets":["health"],%s}`, members, image, more)
@@ -96,7 +96,7 @@ func (s *story) release(name, image string) *pipeline {
 		{name: "bump", kind: "PartitionBump", spec: moving(`"m1"`, `"order":["dca","dcb"]`), timeout: hour, members: []string{"m1"}, want: everything, guards: guards},
 		{name: "hop", kind: "ClusterHop", spec: `{"target":"web","from":["m1"],"to":["m2","m3"],"silentPeriod":"5s"}`, timeout: hour},
 		{name: "fleet", kind: "PartitionBump", spec: moving(`"m2","m3"`, `"order":["dcb","dca"],"by":"50%"`), timeout: hour, members: []string{"m2", "m3"}, want: everything, guards: guards},
-	}, finally: nil} // the Rollback stage goes here.
+	}, finally: []task{{name: "rollback", kind: "Rollback", spec: `{"onUnreachable":"Wait"}`, timeout: hour}}}
 }
 
 // rival is a release that canaries another image on the same workloads.

@@ -15,7 +15,7 @@ import (
 	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
 
-// pipeline is what a PipelineRun of the simulation runs: tasks one after the other, then, however that went, those of finally.
+// pipeline is what a PipelineRun of the simulation runs: tasks one after the other, then, where that did not succeed, those of finally.
 type pipeline struct {
 	name    string
 	tasks   []task
@@ -104,9 +104,10 @@ func (t *tekton) next(pr *pipelinev1.PipelineRun, p *pipeline) (string, func(con
 	if busy {
 		return "", nil
 	}
-	for i := range p.finally {
+	for i := range p.finally { // each of them has when: not succeeded.
 		cr := runs[p.finally[i].name]
 		switch {
+		case !failed:
 		case cr == nil:
 			return "makes " + p.finally[i].name, t.create(pr, &p.finally[i])
 		case cr.Status.CompletionTime == nil:
