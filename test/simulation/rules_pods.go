@@ -17,20 +17,18 @@ func left(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && isTrue(pod, appsv1alpha1.ReadinessGateInService)
 }
 
-// serves says whether a pod serves as far as a process can know: what we did counts at once, what broke by itself once its cache has it.
+// serves says whether a pod serves as far as a process can know: what we did counts at once, what broke or healed by itself once its cache has it.
+// Where nothing is known, the truth counts.
 func serves(pod *corev1.Pod, known cache.Indexer) bool {
 	if !left(pod) {
 		return false
 	}
-	if isTrue(pod, corev1.PodReady) {
-		return true
-	}
 	if known == nil {
-		return false
+		return isTrue(pod, corev1.PodReady)
 	}
 	o, ok, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
 	cached, isPod := o.(*corev1.Pod)
-	return err == nil && ok && isPod && cached.UID == pod.UID && left(cached) && isTrue(cached, corev1.PodReady)
+	return err == nil && ok && isPod && cached.UID == pod.UID && isTrue(cached, corev1.PodReady)
 }
 
 // podsOf is what a process knows of the pods of a cluster; nil where it looks at none.
@@ -178,7 +176,7 @@ func (r *rules) advanced(d deed, set *appsv1alpha1.InPlaceSet, allowed int) {
 			outOld++
 		}
 	}
-	starts, limit := allowed-started, 1
+	starts, limit := allowed-started, int(r.w.story.limit)
 	if more := starts - outOld; more > 0 && out+more > limit {
 		r.broken(1, "%s lets %d more pods of %s in member %s start while %d are unavailable; the target's maxUnavailable is %d", d.pass, starts, set.Name, d.c.name, out, limit)
 	}

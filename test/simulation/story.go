@@ -27,6 +27,8 @@ type story struct {
 	actAfter int
 	reject   bool
 	replicas map[string]int32
+	// limit is the target's maxUnavailable.
+	limit int32
 }
 
 // The ways in which a release is cut off.
@@ -49,7 +51,7 @@ const (
 // tell makes up the story of a seed.
 func tell(r *rand.Rand) *story {
 	s := &story{
-		name: "a release", image: imageNew, replicas: map[string]int32{"dca": 2 + r.Int32N(2), "dcb": 1 + r.Int32N(2)},
+		name: "a release", image: imageNew, limit: 1 + r.Int32N(2), replicas: map[string]int32{"dca": 2 + r.Int32N(2), "dcb": 1 + r.Int32N(2)},
 		cuts: r.IntN(3) == 0, flaps: r.IntN(3) == 0, jumps: r.IntN(5) == 0,
 	}
 	switch n := r.IntN(100); {

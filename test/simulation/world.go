@@ -35,6 +35,8 @@ type Plant struct {
 	Task func(stage.Task) stage.Task
 	// Wire stands between a process and the API servers.
 	Wire func(process string, next http.RoundTripper) http.RoundTripper
+	// Story changes the story to one in which the bug matters.
+	Story func(*story)
 	// AlwaysReachable has the hub take every member for reachable.
 	AlwaysReachable bool
 }
@@ -99,6 +101,9 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 		given: map[apitypes.UID]int{}, directed: map[string]int{}, healAt: map[*cluster]time.Time{},
 	}
 	w.story = tell(w.rand)
+	if plant.Story != nil {
+		plant.Story(w.story)
+	}
 	cluster := func(n int, name string) *cluster {
 		c := newCluster(name, store.New(store.Options{Clock: w.clock, Kinds: served, Seed: seed*8 + uint64(n)}), w.clock.Now)
 		_, err := c.admin.kube.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
@@ -138,7 +143,7 @@ func (w *World) furnish() {
 	_, err = stages.Targets(namespace).Create(ctx, &stagesv1alpha1.Target{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: stagesv1alpha1.TargetSpec{
 			Workload:       stagesv1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: "InPlaceSet", Selector: map[string]string{"app": "web"}},
-			MaxUnavailable: &one,
+			MaxUnavailable: ptr.To(intstr.FromInt32(w.story.limit)),
 		},
 	}, metav1.CreateOptions{})
 	w.must("storing a target", err)
