@@ -1,6 +1,7 @@
 package release
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -21,7 +22,8 @@ type Standing struct {
 	Skipped map[types.UID]*v1alpha1.Intervention
 }
 
-// Stand reads the interventions that name one of the runs, in the order in which they were made. Retry is a new beginning: what was said of the run before
+// Stand reads the interventions that name one of the runs, in the order in which they were made. The API server gives whole seconds: of what was done
+// within one, a Resume or a Retry comes first, so that nobody's hand that holds something is lost to it. Retry is a new beginning: what was said of the run before
 // does not reach the one that joins.
 func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 	mine := make([]*v1alpha1.Intervention, 0, len(all))
@@ -34,7 +36,7 @@ func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 		if c := x.CreationTimestamp.Compare(y.CreationTimestamp.Time); c != 0 {
 			return c
 		}
-		return strings.Compare(x.Name, y.Name)
+		return cmp.Or(cmp.Compare(holds(x), holds(y)), strings.Compare(x.Name, y.Name))
 	})
 	s := Standing{Skipped: map[types.UID]*v1alpha1.Intervention{}}
 	for _, i := range mine {
@@ -59,6 +61,14 @@ func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 		}
 	}
 	return s
+}
+
+// holds orders what was done within one second: what lets go first, what holds or ends last.
+func holds(i *v1alpha1.Intervention) int {
+	if i.Spec.Action == v1alpha1.ActionResume || i.Spec.Action == v1alpha1.ActionRetry {
+		return 0
+	}
+	return 1
 }
 
 // Words say who did what and why, in one line.

@@ -26,6 +26,10 @@ func (c *command) carryOut(ctx context.Context, h *hub.Hub, d *decision) (string
 	if err := c.record(ctx, h, d, me); err != nil {
 		return "", err
 	}
+	if d.member != "" {
+		did := map[stages.Action]string{stages.ActionSkip: "leaves member %s out of %s", stages.ActionRetry: "has member %s tried again in %s"}
+		return fmt.Sprintf("recorded: %s "+did[c.action]+"; see %s", me.User, d.member, run.StageOf(d.stage), c.again(h, "get "+d.name()+" --watch")), nil
+	}
 	see := c.again(h, "get "+d.name()+" --watch")
 	switch c.action {
 	case stages.ActionRetry:
@@ -45,7 +49,7 @@ func (c *command) carryOut(ctx context.Context, h *hub.Hub, d *decision) (string
 func (c *command) record(ctx context.Context, h *hub.Hub, d *decision, me act.Person) error {
 	i := &stages.Intervention{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: d.ref.Name + "-", Namespace: h.Namespace},
-		Spec:       stages.InterventionSpec{RunRef: d.ref, Action: c.action, Message: c.act.Message, User: me.User, Groups: me.Groups},
+		Spec:       stages.InterventionSpec{RunRef: d.ref, Action: c.action, Member: d.member, Message: c.act.Message, User: me.User, Groups: me.Groups},
 	}
 	if d.stage != nil {
 		i.Spec.StageRef = &stages.RunRef{Name: d.stage.Name, UID: d.stage.UID}
@@ -54,7 +58,7 @@ func (c *command) record(ctx context.Context, h *hub.Hub, d *decision, me act.Pe
 	if err != nil {
 		return h.Explain(hub.Request{Verb: "create", Resource: "interventions.stages.periplus.dev"}, err)
 	}
-	if p := screen.PausedBy(append(d.hands(), made)); c.action == stages.ActionResume && p != nil && !made.CreationTimestamp.IsZero() {
+	if p := screen.StandingOf(append(d.hands(), made)).Paused; c.action == stages.ActionResume && p != nil && !made.CreationTimestamp.IsZero() {
 		return fmt.Errorf("it was paused in the very second in which you resumed it, and then the pause counts: %s; resume it once more", said(p))
 	}
 	return nil

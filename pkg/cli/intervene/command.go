@@ -2,6 +2,7 @@ package intervene
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -27,9 +28,11 @@ type command struct {
 	action stages.Action
 	flags  hub.Flags
 	act    act.Flags
-	// stage that is skipped.
+	// stage that is skipped, or that carries member.
 	stage string
-	back  backFlags
+	// member of a ClusterHop that alone is left out or tried again.
+	member string
+	back   backFlags
 
 	connect Connect
 	clock   clock.PassiveClock
@@ -74,6 +77,11 @@ func newCommand(c *command) *cobra.Command {
 	switch c.action {
 	case stages.ActionSkip:
 		cmd.Flags().StringVar(&c.stage, "stage", "", "`name` of the stage, by its task in the pipeline or by its CustomRun; required")
+		cmd.Flags().StringVar(&c.member, "member", "", "`name` of the member that alone is left out, of those that the ClusterHop in --stage carries the release to")
+		_ = cmd.RegisterFlagCompletionFunc("stage", c.completeStages)
+	case stages.ActionRetry:
+		cmd.Flags().StringVar(&c.stage, "stage", "", "with --member, `name` of the ClusterHop; the one that runs where empty")
+		cmd.Flags().StringVar(&c.member, "member", "", "`name` of the member that alone is tried again, of those that a ClusterHop that runs carries the release to")
 		_ = cmd.RegisterFlagCompletionFunc("stage", c.completeStages)
 	case stages.ActionRollback:
 		c.back.addTo(cmd.Flags())
@@ -134,8 +142,11 @@ func (c *command) check(name string) error {
 	if err := c.act.Check(); err != nil {
 		return err
 	}
-	if c.action == stages.ActionRollback {
+	switch {
+	case c.action == stages.ActionRollback:
 		return c.back.check(name)
+	case c.action == stages.ActionRetry && c.stage != "" && c.member == "":
+		return errors.New("--stage goes with --member: a release is carried on where it failed, whatever stage that is")
 	}
 	return nil
 }

@@ -24,8 +24,9 @@ type decision struct {
 	// already says that there is nothing to do, because it is so.
 	already string
 
-	// stage that is skipped.
-	stage *pipelinev1beta1.CustomRun
+	// stage that is skipped, or the ClusterHop that carries member.
+	stage  *pipelinev1beta1.CustomRun
+	member string
 	// retry is the run that is made.
 	retry *pipelinev1.PipelineRun
 	// byHand is the stage that is made for a rollback that no intervention can ask for.
@@ -44,18 +45,20 @@ func (c *command) decide(ctx context.Context, h *hub.Hub, name string) (*decisio
 		return nil, err
 	}
 	d := &decision{target: t}
-	switch c.action {
-	case stages.ActionPause:
+	switch {
+	case c.member != "":
+		err = c.oneMember(h, d)
+	case c.action == stages.ActionPause:
 		err = d.pause()
-	case stages.ActionResume:
+	case c.action == stages.ActionResume:
 		err = c.resume(d)
-	case stages.ActionAbort:
+	case c.action == stages.ActionAbort:
 		err = d.abort()
-	case stages.ActionSkip:
+	case c.action == stages.ActionSkip:
 		err = c.skip(h, d)
-	case stages.ActionRetry:
+	case c.action == stages.ActionRetry:
 		err = c.retry(ctx, h, d)
-	case stages.ActionRollback:
+	case c.action == stages.ActionRollback:
 		err = c.rollback(ctx, h, d)
 	}
 	if err != nil || d.already != "" {
@@ -87,7 +90,7 @@ func (d *decision) pause() error {
 	if d.over() {
 		return d.isOver("pause")
 	}
-	if p := screen.PausedBy(d.hands()); p != nil {
+	if p := d.standing().Paused; p != nil {
 		d.already = fmt.Sprintf("%s is paused already: %s", d.ref.Name, said(p))
 	}
 	d.question = "Pause it?"
@@ -98,7 +101,7 @@ func (c *command) resume(d *decision) error {
 	if d.over() {
 		return d.isOver("resume")
 	}
-	if screen.PausedBy(d.hands()) == nil {
+	if d.standing().Paused == nil {
 		hint := ""
 		for _, f := range d.model.Freezes {
 			hint += fmt.Sprintf("; a freeze by %s stops it: %s", who(f.User), f.Command)
@@ -118,8 +121,8 @@ func (d *decision) abort() error {
 	case d.ended() && len(d.children) == 0:
 		return fmt.Errorf("run %s has ended already, and its stages are stopping (%s)", d.name(), d.stands())
 	}
-	if a := d.last(stages.ActionAbort); a != nil {
-		d.already = fmt.Sprintf("%s is being aborted already: %s", d.ref.Name, said(a))
+	if a := d.standing().Aborted; a != nil {
+		d.already = fmt.Sprintf("%s is being ended already: %s", d.ref.Name, said(a))
 	}
 	d.question = "Abort it?"
 	return nil
@@ -154,10 +157,8 @@ func (c *command) skip(h *hub.Hub, d *decision) error {
 		c.describeSkip(d, m, s)
 	}
 	d.stage = found
-	for _, i := range d.hands() {
-		if i.Spec.Action == stages.ActionSkip && i.Spec.StageRef != nil && i.Spec.StageRef.UID == found.UID {
-			d.already = fmt.Sprintf("stage %s is being skipped already: %s", run.StageOf(found), said(i))
-		}
+	if i := d.standing().Skipped[found.UID]; i != nil {
+		d.already = fmt.Sprintf("stage %s is being skipped already: %s", run.StageOf(found), said(i))
 	}
 	d.question = "Skip it?"
 	return nil

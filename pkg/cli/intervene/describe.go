@@ -19,12 +19,15 @@ const mostUnits, mostLines = 16, 40
 func (c *command) describe(h *hub.Hub, d *decision) {
 	happens := d.plan.Parts
 	d.plan = screen.Plan{Title: fmt.Sprintf("%s %s in %s", strings.ToLower(string(c.action)), d.ref.Name, h.Namespace)}
+	if d.member != "" {
+		d.plan.Title = fmt.Sprintf("%s member %s of %s in %s", strings.ToLower(string(c.action)), d.member, d.ref.Name, h.Namespace)
+	}
 	d.plan.Facts = d.facts(c.clock.Now())
 	d.plan.Add("", d.led...)
 	d.plan.Add("now", d.now()...)
 	d.plan.Add("touched", d.touched()...)
 	if c.action != stages.ActionPause && c.action != stages.ActionResume && c.action != stages.ActionRetry {
-		if p := screen.PausedBy(d.hands()); p != nil {
+		if p := d.standing().Paused; p != nil {
 			d.plan.Warn("paused", "by "+said(p))
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/util/intstr"
-
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
 )
 
@@ -18,10 +16,10 @@ func (d *decision) afterPause() []string {
 		switch {
 		case s.State == screen.StageAsking:
 			out = append(out, fmt.Sprintf("stage %s goes on asking; what comes after it makes no move", s.Name))
-		case s.State == screen.StageRunning && s.Kind == "ClusterHop":
+		case s.State == screen.StageRunning && s.Kind == kindHop:
 			out = append(out, fmt.Sprintf("stage %s begins no further member", s.Name))
 		case s.State == screen.StageRunning:
-			out = append(out, fmt.Sprintf("stage %s stops before its next move", s.Name)+d.finishing(s.Name, underway))
+			out = append(out, fmt.Sprintf("stage %s stops before its next move", s.Name)+d.held(s.Name))
 		}
 	}
 	if n := len(d.children); n > 0 {
@@ -58,11 +56,7 @@ func (d *decision) afterAbort(program string) []string {
 		if !isRunning(s) {
 			continue
 		}
-		line := fmt.Sprintf("stage %s ends", s.Name)
-		if units := d.unitsOf(s.Name); len(units) > 0 {
-			line += "; pods whose update has not begun are held back" + d.finishing(s.Name, begun)
-		}
-		out = append(out, line)
+		out = append(out, fmt.Sprintf("stage %s ends", s.Name)+d.held(s.Name))
 	}
 	if n := len(d.children); n > 0 {
 		out = append(out, fmt.Sprintf("%s of ClusterHops end the same way", counted(n, "run")))
@@ -135,40 +129,32 @@ func (d *decision) unitsOf(stage string) []screen.Unit {
 	return out
 }
 
-// finishing ends a sentence with the pods whose update goes on whatever the stage does.
-func (d *decision) finishing(stage string, count func(screen.Unit) int32) string {
+// held ends a sentence about a stage that makes no further move: what it holds back, and which pods get to the end of their update all the same.
+func (d *decision) held(stage string) string {
+	units := d.unitsOf(stage)
+	if len(units) == 0 {
+		return ""
+	}
 	var parts []string
 	total := int32(0)
-	for _, u := range d.unitsOf(stage) {
-		if n := count(u); n > 0 {
+	for _, u := range units {
+		if n := begun(u); n > 0 {
 			total += n
 			parts = append(parts, fmt.Sprintf("%s of %s", counted(int(n), "pod"), place(u)))
 		}
 	}
-	verb := "finish their update"
+	out, verb := "; pods whose update has not begun are held back", "finish their update"
 	if total == 1 {
 		verb = "finishes its update"
 	}
 	switch {
 	case len(parts) == 0:
-		return ""
+		return out
 	case len(parts) > mostUnits:
-		return fmt.Sprintf("; %s in %s %s", counted(int(total), "pod"), counted(len(parts), "unit"), verb)
+		return fmt.Sprintf("%s; %s in %s %s", out, counted(int(total), "pod"), counted(len(parts), "unit"), verb)
 	}
-	return "; " + strings.Join(parts, ", ") + " " + verb
+	return out + "; " + strings.Join(parts, ", ") + " " + verb
 }
 
 // begun is how many pods of a unit are on the new revision, or on their way there, and not available yet.
 func begun(u screen.Unit) int32 { return max(0, u.Updated-u.UpdatedAvailable) }
-
-// underway is how many pods of a unit are not on the new revision and available, though the partition lets them go already.
-func underway(u screen.Unit) int32 {
-	free := u.Updated
-	if u.Partition != "" {
-		partition := intstr.Parse(u.Partition)
-		if held, err := intstr.GetScaledValueFromIntOrPercent(&partition, int(u.Replicas), true); err == nil {
-			free = max(free, u.Replicas-int32(held)) //nolint:gosec // no more than replicas
-		}
-	}
-	return max(0, free-u.UpdatedAvailable)
-}

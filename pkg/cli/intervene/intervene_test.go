@@ -33,7 +33,7 @@ func TestThePlanSaysWhatWillHappen(t *testing.T) {
 				"now      bump-m1 (PartitionBump): m1/dca: 3 of 4 pods updated, 1 available, until 12:25",
 				"touched  m1/dca productpage-dca: 2 of 4 pods on the new revision, 1 of them available",
 				"m1/dcb productpage-dcb: 1 of 4 pods on the new revision",
-				"then     stage bump-m1 stops before its next move; 2 pods of m1/dca finish their update",
+				"then     stage bump-m1 stops before its next move; pods whose update has not begun are held back; 1 pod of m1/dca finishes its update",
 			},
 		},
 		{
@@ -92,11 +92,11 @@ func TestThePlanSaysWhatWillHappen(t *testing.T) {
 			[]string{"new run  productpage-v2-retry-1", "kept     canary-m1 (Canary), done at 2026-11-21 12:13", "goes on  at bump-m1", "then hop-m2, bump-m2"},
 		},
 		{
-			"a retry of a release that is paused says that it stays so", stages.ActionRetry,
+			"a retry of a release that is paused ends the pause, and says so", stages.ActionRetry,
 			func(t *testing.T) *world {
 				return releasing(t).stop(false, "Failed").did(stages.ActionPause, 5*m, "carol", "looking")
 			}, []string{root},
-			[]string{"the new run makes no move before somebody resumes it"},
+			[]string{"by carol at 12:15:00: looking; the retry ends the pause"},
 		},
 		{
 			"a rollback of a run that goes on ends it, and goes back newest first", stages.ActionRollback, releasing, []string{root},
@@ -220,7 +220,7 @@ func TestWhatHasNoEffectIsRefusedOrSaid(t *testing.T) {
 		{"an abort of a run that is over", stages.ActionAbort, failed, nil, []string{root, "-m", "why", "--yes"}, "", "is over"},
 		{
 			"an abort of what is being aborted", stages.ActionAbort, func(t *testing.T) *world { return releasing(t).did(stages.ActionAbort, 5*m, "carol", "wrong image") }, nil,
-			[]string{root, "-m", "why", "--yes"}, "productpage-v2 is being aborted already: carol at 12:15:00: wrong image", "",
+			[]string{root, "-m", "why", "--yes"}, "productpage-v2 is being ended already: carol at 12:15:00: wrong image", "",
 		},
 		{"a skip without a stage", stages.ActionSkip, releasing, nil, []string{root, "-m", "why", "--yes"}, "", "say which stage of productpage-v2 is skipped: --stage NAME; running now: bump-m1"},
 		{"a skip of a stage with a slip", stages.ActionSkip, releasing, nil, []string{root, "--stage", "bmup-m1", "-m", "why", "--yes"}, "", "run productpage-v2 has no stage bmup-m1; did you mean bump-m1?"},
@@ -241,6 +241,11 @@ func TestWhatHasNoEffectIsRefusedOrSaid(t *testing.T) {
 				return w
 			}, nil, []string{root, "--stage", "beta-m1", "-m", "why", "--yes"}, "", "asks people",
 		},
+		{"a retry of a member without a ClusterHop that runs", stages.ActionRetry, releasing, nil, []string{root, "--member", "m3", "-m", "why", "--yes"}, "", "say which ClusterHop of productpage-v2 carries m3: --stage NAME; running now: nothing"},
+		{"a retry of a member of another kind of stage", stages.ActionRetry, releasing, nil, []string{root, "--stage", "bump-m1", "--member", "m3", "-m", "why", "--yes"}, "", "stage bump-m1 is no ClusterHop"},
+		{"a retry of a member with a slip", stages.ActionRetry, hopping, nil, []string{root, "--member", "m33", "-m", "why", "--yes"}, "", "ClusterHop hop-m2 does not carry the release to m33; did you mean m3?"},
+		{"a retry of a stage", stages.ActionRetry, releasing, nil, []string{root, "--stage", "bump-m1", "-m", "why", "--yes"}, "", "--stage goes with --member"},
+		{"a retry while a ClusterHop runs names the way for its members", stages.ActionRetry, hopping, nil, []string{root, "-m", "why", "--yes"}, "", "single members of ClusterHop hop-m2 are tried again with --member"},
 		{"a retry of a run that goes on", stages.ActionRetry, releasing, nil, []string{root, "-m", "why", "--yes"}, "", "still goes on"},
 		{"a retry of a run that succeeded", stages.ActionRetry, func(t *testing.T) *world { return releasing(t).stop(true, "Completed") }, nil, []string{root, "-m", "why", "--yes"}, "", "succeeded: there is nothing to retry"},
 		{"a retry of a run that touched nothing", stages.ActionRetry, func(t *testing.T) *world { w := failed(t); w.release = nil; return w }, nil, []string{root, "-m", "why", "--yes"}, "", "has no release record"},
@@ -383,6 +388,14 @@ func TestTheInterventionIsTheCallersOwnAndNamesTheRoot(t *testing.T) {
 		{
 			"a skip of a stage of a ClusterHop's run", releasing(t).child("m3"), []string{root, "--stage", root + "-hop-m2-m3-bump"},
 			stages.InterventionSpec{RunRef: ref, Action: stages.ActionSkip, StageRef: &stages.RunRef{Name: root + "-hop-m2-m3-bump", UID: "uid-" + root + "-hop-m2-m3-bump"}},
+		},
+		{
+			"a skip of one member of a ClusterHop", hopping(t), []string{root, "--stage", "hop-m2", "--member", "m3"},
+			stages.InterventionSpec{RunRef: ref, Action: stages.ActionSkip, Member: "m3", StageRef: &stages.RunRef{Name: root + "-hop-m2", UID: "uid-" + root + "-hop-m2"}},
+		},
+		{
+			"a retry of one member of the ClusterHop that runs", hopping(t), []string{root, "--member", "m4"},
+			stages.InterventionSpec{RunRef: ref, Action: stages.ActionRetry, Member: "m4", StageRef: &stages.RunRef{Name: root + "-hop-m2", UID: "uid-" + root + "-hop-m2"}},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

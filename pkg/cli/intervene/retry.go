@@ -28,6 +28,9 @@ func (c *command) retry(ctx context.Context, h *hub.Hub, d *decision) error {
 	case d.carrier == nil || d.carrier.PipelineRun == nil:
 		return fmt.Errorf("run %s is gone, and with it what a retry would do again: start a run anew", d.ref.Name)
 	case !d.ended():
+		if hops := d.runningHops(); len(hops) > 0 {
+			return fmt.Errorf("run %s still goes on (%s): only a run that is over is retried; single members of ClusterHop %s are tried again with --member", d.name(), d.stands(), strings.Join(hops, ", "))
+		}
 		return fmt.Errorf("run %s still goes on (%s): only a run that is over is retried", d.name(), d.stands())
 	case d.model.Verdict.State == screen.StateSucceeded:
 		return fmt.Errorf("run %s succeeded: there is nothing to retry", d.name())
@@ -144,8 +147,8 @@ func (d *decision) describeRetry() {
 	if n := carried(d.release); n > 0 {
 		d.plan.Add("members", fmt.Sprintf("%s that ClusterHops carried it to are not done again", counted(n, "stage")))
 	}
-	if p := screen.PausedBy(d.hands()); p != nil {
-		d.plan.Warn("paused", "by "+said(p)+"; the new run makes no move before somebody resumes it")
+	if p := d.standing().Paused; p != nil {
+		d.plan.Warn("paused", "by "+said(p)+"; the retry ends the pause")
 	}
 }
 

@@ -63,7 +63,7 @@ func (c *command) rollback(ctx context.Context, h *hub.Hub, d *decision) error {
 			d.already = fmt.Sprintf("%s was taken back already: %s", d.ref.Name, screen.Clean(b.Message))
 		}
 	}
-	if i := d.last(stages.ActionRollback); d.already == "" && i != nil && len(c.back.members) == 0 && !d.ended() {
+	if i := d.standing().Rollback; d.already == "" && i != nil && len(c.back.members) == 0 && !d.ended() {
 		d.already = fmt.Sprintf("%s is about to be taken back: %s", d.ref.Name, said(i))
 	}
 	if d.already != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/run"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
+	"github.com/periplus-dev/periplus/pkg/release"
 )
 
 // target is the release that a person means, and the runs that carry it.
@@ -179,24 +180,8 @@ func (t *target) hands() []*stages.Intervention {
 	return t.carrier.Hands()
 }
 
-// last gives the newest intervention of a kind since the carrier began, nil where there is none: what was done to a run before a retry does not
-// hold for the retry. A pause does, and has a rule of its own.
-func (t *target) last(action stages.Action) *stages.Intervention {
-	var found *stages.Intervention
-	for _, i := range t.hands() {
-		if created := t.created(); i.Spec.Action == action && !i.CreationTimestamp.Before(&created) {
-			found = i
-		}
-	}
-	return found
-}
-
-func (t *target) created() metav1.Time {
-	if t.carrier.PipelineRun != nil {
-		return t.carrier.PipelineRun.CreationTimestamp
-	}
-	return t.carrier.Root.CreationTimestamp
-}
+// standing is what they come to.
+func (t *target) standing() release.Standing { return screen.StandingOf(t.hands()) }
 
 // running names the stages of the carrier that run.
 func (t *target) running() []string {

@@ -75,6 +75,13 @@ func releasing(t *testing.T) *world {
 	return w
 }
 
+// hopping is the release while the hop carries it to m3 and m4.
+func hopping(t *testing.T) *world {
+	w := releasing(t)
+	w.stage("hop-m2", "ClusterHop", stages.RunStatus{Admitted: &stages.Admitted{Kind: "ClusterHop", Members: []string{"m3", "m4"}}})
+	return w
+}
+
 func (w *world) stage(task, kind string, s stages.RunStatus) *pipelinev1beta1.CustomRun {
 	s.Attempt = 1
 	c := clitest.Stage(w.t, w.pr.Name, task, kind, s)

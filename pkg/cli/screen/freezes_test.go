@@ -56,7 +56,8 @@ func TestAPauseHoldsUntilSomebodyResumesLater(t *testing.T) {
 		{"paused twice and resumed once", []hand{{stages.ActionPause, 1}, {stages.ActionPause, 2}, {stages.ActionResume, 3}}, false},
 		{"resumed and paused again", []hand{{stages.ActionPause, 1}, {stages.ActionResume, 2}, {stages.ActionPause, 3}}, true},
 		{"both within one second: the pause counts", []hand{{stages.ActionPause, 1}, {stages.ActionResume, 1}}, true},
-		{"other hands change nothing", []hand{{stages.ActionPause, 1}, {stages.ActionSkip, 2}, {stages.ActionRetry, 3}}, true},
+		{"a skip changes nothing", []hand{{stages.ActionPause, 1}, {stages.ActionSkip, 2}}, true},
+		{"a retry is a new beginning", []hand{{stages.ActionPause, 1}, {stages.ActionRetry, 2}}, false},
 		{"resumed without a pause", []hand{{stages.ActionResume, 1}}, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -64,7 +65,7 @@ func TestAPauseHoldsUntilSomebodyResumesLater(t *testing.T) {
 			for i, h := range tc.hands {
 				st.did(string(rune('a'+i)), time.Duration(h.after)*s, h.action, "bob", "x")
 			}
-			if got := PausedBy(st.o.Hands()) != nil; got != tc.want {
+			if got := StandingOf(st.o.Hands()).Paused != nil; got != tc.want {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})

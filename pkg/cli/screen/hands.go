@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	records "github.com/periplus-dev/periplus/pkg/release"
 )
 
 // Intervention is what a person did to the release.
@@ -15,7 +16,9 @@ type Intervention struct {
 	Name   string        `json:"name"`
 	Action stages.Action `json:"action"`
 	// Stage that was skipped.
-	Stage   string      `json:"stage,omitempty"`
+	Stage string `json:"stage,omitempty"`
+	// Member of the ClusterHop in stage that alone is meant.
+	Member  string      `json:"member,omitempty"`
 	User    string      `json:"user,omitempty"`
 	Message string      `json:"message"`
 	Time    metav1.Time `json:"time"`
@@ -44,31 +47,22 @@ func (o Objects) Hands() []*stages.Intervention {
 	return out
 }
 
-// PausedBy is the pause that holds the release, nil where none does: the newest, unless somebody resumed in a later second. Times are those of
-// the hub's API server, which gives whole seconds; of what happens within one the pause counts, because it is the safe side.
-func PausedBy(hands []*stages.Intervention) *stages.Intervention {
-	var pause, resume *stages.Intervention
+// StandingOf is what interventions in one release come to, by the rule that the stages follow.
+func StandingOf(hands []*stages.Intervention) records.Standing {
+	var runs []types.UID
 	for _, i := range hands {
-		switch i.Spec.Action {
-		case stages.ActionPause:
-			pause = i
-		case stages.ActionResume:
-			resume = i
-		}
+		runs = append(runs, i.Spec.RunRef.UID)
 	}
-	if pause == nil || resume != nil && resume.CreationTimestamp.After(pause.CreationTimestamp.Time) {
-		return nil
-	}
-	return pause
+	return records.Stand(hands, runs...)
 }
 
 func interventions(o Objects, parts []part) []Intervention {
 	hands := o.Hands()
-	paused := PausedBy(hands)
+	paused := StandingOf(hands).Paused
 	var out []Intervention
 	for _, i := range hands {
 		shown := Intervention{
-			Name: i.Name, Action: i.Spec.Action, User: i.Spec.User, Message: i.Spec.Message, Time: i.CreationTimestamp, InForce: i == paused,
+			Name: i.Name, Action: i.Spec.Action, Member: i.Spec.Member, User: i.Spec.User, Message: i.Spec.Message, Time: i.CreationTimestamp, InForce: i == paused,
 		}
 		if ref := i.Spec.StageRef; ref != nil {
 			shown.Stage = ref.Name
@@ -96,6 +90,12 @@ func (m *Model) paused() *Intervention {
 // did says what an intervention did, as in "bob paused it".
 func (i Intervention) did() string {
 	who := nobody(i.User)
+	switch {
+	case i.Member != "" && i.Action == stages.ActionSkip:
+		return who + " left " + i.Member + " out of " + i.Stage
+	case i.Member != "":
+		return who + " had " + i.Member + " tried again in " + i.Stage
+	}
 	switch i.Action {
 	case stages.ActionPause:
 		return who + " paused it"
