@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/periplus-dev/periplus/pkg/fleet"
 )
@@ -166,6 +167,9 @@ func (w *World) mischief() []choice {
 			out = append(out, choice{20, len(up), func(n int) {
 				w.logf("%s: %s goes down for a moment", at[n].name, up[n].Name)
 				w.must("taking a pod down", ignoreGone(at[n].nodes.flap(ctx, up[n])))
+			}}, choice{6, len(up), func(n int) {
+				w.logf("%s: somebody deletes %s", at[n].name, up[n].Name)
+				w.must("deleting a pod", ignoreGone(at[n].admin.kube.CoreV1().Pods(namespace).Delete(ctx, up[n].Name, metav1.DeleteOptions{})))
 			}})
 		}
 	}

@@ -54,7 +54,7 @@ func TestEachRuleCanFail(t *testing.T) {
 		{"a hub that takes any answer for one to this question", 5, Plant{Task: anyQuestion}, "nobody who may"},
 		{"a record that loses what is touched", 6, Plant{Wire: dropTouched}, "not in the record"},
 		{"a hub that never lets go of its locks", 6, Plant{Wire: dropUnlocks}, ""},
-		{"a controller that forgets the names of its pods", 7, Plant{Wire: freshNames}, "pods of"},
+		{"a controller that forgets the names of its pods", 7, Plant{Story: flapping, Wire: freshNames}, "pods of"},
 		{"a hub that records each move again", 7, Plant{Wire: repeatMoves}, "twice"},
 		{"a hub that takes every member for reachable", 8, Plant{Story: cutOff, AlwaysReachable: true}, "cannot be reached since"},
 	} {
@@ -88,6 +88,11 @@ func plainly(s *story) {
 func unlimited(s *story) {
 	plainly(s)
 	s.limit = 3
+}
+
+func flapping(s *story) {
+	plainly(s)
+	s.flaps = true
 }
 
 func sickly(s *story) {

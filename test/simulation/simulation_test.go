@@ -84,4 +84,5 @@ func TestWholeReleasesKeepTheRules(t *testing.T) {
 		return failed < 5
 	})
 	t.Logf("%d seeds, %d steps", n, steps)
+	checkCoverage(t, over, n)
 }
