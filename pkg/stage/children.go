@@ -204,6 +204,14 @@ func (r *Run) recordChild(ctx context.Context, c *Child) error {
 	})
 }
 
+// KnowChild makes sure that the release's record knows a child: a pass may have been cut off, or lost to another writer, between making one and entering it.
+func (r *Run) KnowChild(ctx context.Context, c *Child) error {
+	if release.HasRun(&r.Release.Status, c.UID) {
+		return nil
+	}
+	return r.recordChild(ctx, c)
+}
+
 // EndChild tells a child to end, and to run its `finally`.
 func (r *Run) EndChild(ctx context.Context, c *Child) error {
 	if c.Done || c.Ending {

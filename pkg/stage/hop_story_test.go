@@ -10,8 +10,10 @@ import (
 
 	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 
@@ -287,6 +289,28 @@ func TestAHopThatIsKilledBetweenMakingAChildAndSayingSoFindsItAgain(t *testing.T
 				t.Errorf("%d members were worked on at once", c.most)
 			}
 		})
+	}
+}
+
+func TestAChildThatTheRecordMissedIsEnteredLater(t *testing.T) {
+	c := newConvoy(t, 2, hopOver(everyone))
+	lost := 0
+	c.periplus.PrependReactor("update", "releases", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		rel := a.(clienttesting.UpdateAction).GetObject().(*v1alpha1.Release)
+		if lost > 0 || len(rel.Status.Runs) == 0 {
+			return false, nil, nil
+		}
+		lost++
+		return true, nil, apierrors.NewConflict(schema.GroupResource{Resource: "releases"}, rel.Name, errBoom)
+	})
+	c.settle()
+	c.settle()
+	rel, err := c.periplus.StagesV1alpha1().Releases("shop").Get(context.Background(), c.status().Release, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lost != 1 || len(rel.Status.Runs) != 1 || rel.Status.Runs[0].Name != "web-hop-m1" {
+		t.Errorf("after %d conflicts the record knows %+v", lost, rel.Status.Runs)
 	}
 }
 

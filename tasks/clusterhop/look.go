@@ -25,6 +25,9 @@ func (h *hop) look(ctx context.Context) error {
 			m.mark = begun
 			err = h.underway(ctx, m)
 		}
+		if err == nil && m.mark == begun && m.child != nil && !m.child.Done {
+			err = h.run.KnowChild(ctx, m.child)
+		}
 		if err != nil {
 			return err
 		}
