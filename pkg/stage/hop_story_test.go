@@ -603,3 +603,33 @@ func TestTheStatusOfThreeHundredMembersStaysSmall(t *testing.T) {
 		})
 	}
 }
+
+func TestNobodyFurtherIsBegunWhileAHopIsToldToStandStill(t *testing.T) {
+	c := newConvoy(t, 3, hopOver(everyone))
+	c.settle()
+	c.finish("web-hop-m1", true, "Succeeded")
+	if err := c.freezes.Add(&v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: "sale"}, Spec: v1alpha1.FreezeSpec{Message: "sale", User: "gus", Members: []string{"m2"}}}); err != nil {
+		t.Fatal(err)
+	}
+	c.settle()
+	if got := c.running(); len(got) != 0 || !strings.Contains(c.message(), "freeze sale") || !strings.Contains(c.message(), "1 of 3 members done") {
+		t.Fatalf("frozen in m2, and %v runs: %s", got, c.message())
+	}
+	if err := c.freezes.Delete(&v1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: "sale"}}); err != nil {
+		t.Fatal(err)
+	}
+	c.settle()
+	if got := c.running(); !slices.Equal(got, []string{"web-hop-m2"}) {
+		t.Fatalf("after the freeze %v runs: %s", got, c.message())
+	}
+	pause := &v1alpha1.Intervention{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "pause"}, Spec: v1alpha1.InterventionSpec{
+		RunRef: v1alpha1.RootRef{Kind: "PipelineRun", Name: "web-1", UID: "web-1-uid-0000"}, Action: v1alpha1.ActionPause, Message: "lunch", User: "fay"}}
+	if err := c.hands.Add(pause); err != nil {
+		t.Fatal(err)
+	}
+	c.finish("web-hop-m2", true, "Succeeded")
+	c.settle()
+	if got := c.running(); len(got) != 0 || !strings.Contains(c.message(), "paused by fay") {
+		t.Fatalf("paused, and %v runs: %s", got, c.message())
+	}
+}

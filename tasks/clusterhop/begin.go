@@ -91,6 +91,17 @@ func (h *hop) same(ctx context.Context) (bool, error) {
 	return h.changed == "", nil
 }
 
+// standsStill says whether somebody wants nothing further to begin in some members. Runs that are on hear of it themselves.
+func (h *hop) standsStill(members []*member) (bool, error) {
+	var names []string
+	for _, m := range members {
+		names = append(names, m.name)
+	}
+	still, err := h.run.StandStill(names)
+	h.still = still
+	return still != nil, err
+}
+
 // make makes the runs that an earlier pass meant to make, and kept. Nobody is begun any more once the hop is stopped.
 func (h *hop) make(ctx context.Context) error {
 	var meantNow []*member
@@ -101,6 +112,9 @@ func (h *hop) make(ctx context.Context) error {
 	}
 	if len(meantNow) == 0 {
 		return nil
+	}
+	if still, err := h.standsStill(meantNow); err != nil || still {
+		return err
 	}
 	stop := h.count(failed) > h.limit
 	if !stop {
@@ -155,6 +169,9 @@ func (h *hop) next(ctx context.Context) error {
 	var turn []*member
 	for _, p := range course.Turn {
 		turn = append(turn, waves[p.Wave][p.Index])
+	}
+	if still, err := h.standsStill(turn); err != nil || still {
+		return err
 	}
 	clear, err := h.clear(turn)
 	if err != nil {

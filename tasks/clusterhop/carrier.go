@@ -83,6 +83,8 @@ type hop struct {
 	course plan.Course
 	// changed says what became of the Pipeline since the hop began.
 	changed string
+	// still is why nobody further may be begun: a pause, a freeze, a release that is being taken back.
+	still *stage.Outcome
 	// wake is when to look again though nothing happened.
 	wake time.Time
 	// kept is false while something was decided that must be kept before it is done.

@@ -126,6 +126,11 @@ func (h *hop) outcome() (stage.Outcome, error) {
 	case !course.PausedUntil.IsZero() && working == 0:
 		return stage.Wait(stage.ReasonWavePause, "pause before wave "+h.waveName(course.Wave)+"; "+h.sentence()).LimitedBy(course.PausedUntil).WakeAt(h.wake), nil
 	}
+	if h.still != nil {
+		out := *h.still
+		out.Message += "; nobody further is begun; " + h.sentence()
+		return out.WakeAt(h.wake), nil
+	}
 	reason := ""
 	for _, m := range h.members {
 		if m.reason != "" && (reason == "" || m.reason == stage.ReasonCarrying) {
