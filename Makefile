@@ -1,7 +1,7 @@
 # What people type. Everything else is a command of its own that these call.
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down demo test unit integration e2e fleet-tests fleet-12 conformance lint generate verify-generated
+.PHONY: help build up down demo test unit simulate integration e2e fleet-tests fleet-12 conformance lint generate verify-generated
 
 TEST_FLEET := $(CURDIR)/.periplus/test-fleet
 PERIPLUS   := bash test/cli.sh
@@ -26,6 +26,9 @@ test: unit integration fleet-tests ## every test that needs no root
 
 unit: ## planners, guards, the frame, the CLI: without a fleet
 	go test ./...
+
+simulate: ## whole releases in memory while things break: SEEDS many, from FIRST on
+	go test -count=1 -timeout 24h -run TestWholeReleases ./test/simulation -seeds $(or $(SEEDS),300) -first $(or $(FIRST),1)
 
 integration: build ## admission policies and schemas, on a real API server
 	go test -tags integration -count=1 ./test/integration/...
