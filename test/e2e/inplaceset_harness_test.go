@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,8 +32,10 @@ type ips struct {
 	mu sync.Mutex
 	// pods as the watch has them, in the order in which the API server made them so.
 	pods map[string]*corev1.Pod
-	// served are the addresses that an EndpointSlice lists as ready, by slice.
-	served map[string][]string
+	// served is what each EndpointSlice listed as ready, version after version, and changes are the pods' changes: which was first is told by their versions, as
+	// events of two watches come in any order.
+	served  map[string][]listing
+	changes []podChange
 	// least is how many pods must be ready at any moment; below 0, nothing is asked.
 	least  int
 	faults []string
@@ -43,7 +46,7 @@ func (p *port) withSet(replicas int, image, strategy string) *ips {
 	p.t.Helper()
 	// A test that failed leaves its namespace to be looked at.
 	p.kubectl(ipsMember, "", "delete", "inplaceset", "web", "-n", p.ns, "--ignore-not-found", "--cascade=foreground")
-	s := &ips{port: p, pods: map[string]*corev1.Pod{}, served: map[string][]string{}, least: -1}
+	s := &ips{port: p, pods: map[string]*corev1.Pod{}, served: map[string][]listing{}, least: -1}
 	p.apply(ipsMember, fmt.Sprintf(`
 apiVersion: v1
 kind: Service
@@ -83,6 +86,27 @@ func (s *ips) follow() {
 	f.WaitForCacheSync(ctx.Done())
 }
 
+// listing is what an EndpointSlice listed as ready from a version on.
+type listing struct {
+	version   uint64
+	addresses []string
+}
+
+// podChange is a change of a container's image.
+type podChange struct {
+	version      uint64
+	pod, address string
+}
+
+// version of an object: those of all objects of one API server are comparable.
+func (s *ips) version(resourceVersion string) uint64 {
+	n, err := strconv.ParseUint(resourceVersion, 10, 64)
+	if err != nil {
+		s.fault("resource version %q: %v", resourceVersion, err)
+	}
+	return n
+}
+
 func (s *ips) slice(o any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,12 +114,13 @@ func (s *ips) slice(o any) {
 	if !ok {
 		return
 	}
-	s.served[slice.Name] = nil
+	now := listing{version: s.version(slice.ResourceVersion)}
 	for _, e := range slice.Endpoints {
 		if e.Conditions.Ready == nil || *e.Conditions.Ready {
-			s.served[slice.Name] = append(s.served[slice.Name], e.Addresses...)
+			now.addresses = append(now.addresses, e.Addresses...)
 		}
 	}
+	s.served[slice.Name] = append(s.served[slice.Name], now)
 }
 
 // pod notes a fault where a container's image changed, or a delete began, while the pod was in service.
@@ -112,11 +137,7 @@ func (s *ips) pod(o any) {
 		if gate(before) == corev1.ConditionTrue || ready(before) {
 			s.fault("%s was changed to %s while its gate was %q and ready was %t", now.Name, now.Spec.Containers[0].Image, gate(before), ready(before))
 		}
-		for slice, addresses := range s.served {
-			if slices.Contains(addresses, now.Status.PodIP) {
-				s.fault("%s was changed while EndpointSlice %s listed it", now.Name, slice)
-			}
-		}
+		s.changes = append(s.changes, podChange{version: s.version(now.ResourceVersion), pod: now.Name, address: now.Status.PodIP})
 	}
 	s.count()
 }
@@ -160,6 +181,19 @@ func (s *ips) noFaults() {
 	defer s.mu.Unlock()
 	for _, f := range s.faults {
 		s.t.Error(f)
+	}
+	for _, c := range s.changes {
+		for slice, versions := range s.served {
+			at := -1
+			for i, v := range versions {
+				if v.version < c.version {
+					at = i
+				}
+			}
+			if at >= 0 && slices.Contains(versions[at].addresses, c.address) {
+				s.t.Errorf("%s was changed (version %d) while EndpointSlice %s listed it (since version %d)", c.pod, c.version, slice, versions[at].version)
+			}
+		}
 	}
 }
 

@@ -87,7 +87,7 @@ var kinds = sync.OnceValues(func() ([]*store.Kind, error) {
 	crds := func(path ...string) string { return filepath.Join(append(path, "300-crds")...) }
 	dir, tekton := strings.TrimSpace(string(root)), strings.TrimSpace(string(out))
 	return store.LoadCRDs(crds(dir, "config", "hub"), crds(dir, "config", "member"),
-		filepath.Join(crds(tekton, "config"), "300-customrun.yaml"), filepath.Join(crds(tekton, "config"), "300-pipelinerun.yaml"))
+		filepath.Join(crds(tekton, "config"), "300-customrun.yaml"), filepath.Join(crds(tekton, "config"), "300-pipelinerun.yaml"), filepath.Join(crds(tekton, "config"), "300-pipeline.yaml"))
 })
 
 func newWorld(seed uint64, plant Plant, over *sites) *World {
