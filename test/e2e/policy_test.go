@@ -218,7 +218,7 @@ spec: {approvers: {groups: [friends]}, required: 1, forbidInitiator: true}
 	if out, err := p.starts("mallory", "on-anothers", "stages.periplus.dev/retry-of: on-terms", again); err != nil {
 		t.Fatal(out)
 	}
-	if message := p.comesTo("on-anothers", "it", "ForbiddenByPolicy", "Succeeded", "Baking"); !strings.Contains(message, "no Confirm of this run got that") {
+	if message := p.comesTo("on-anothers", "it", "InvalidSpec", "ForbiddenByPolicy", "Succeeded", "Baking"); !strings.Contains(message, "retry-of") {
 		t.Errorf("on-anothers: %s", message)
 	}
 	if got := p.updated("m2", ":v3"); got != "dca=0 dcb=0" {
