@@ -54,7 +54,7 @@ func TestEachRuleCanFail(t *testing.T) {
 		{"a hub that takes any answer for one to this question", 5, Plant{Task: anyQuestion}, "nobody who may"},
 		{"a record that loses what is touched", 6, Plant{Wire: dropTouched}, "not in the record"},
 		{"a hub that never lets go of its locks", 6, Plant{Wire: dropUnlocks}, ""},
-		{"a controller that forgets the names of its pods", 7, Plant{Story: flapping, Wire: freshNames}, "pods of"},
+		{"a controller that makes its pods twice", 7, Plant{Wire: twice}, "pods of"},
 		{"a hub that records each move again", 7, Plant{Wire: repeatMoves}, "twice"},
 		{"a hub that takes every member for reachable", 8, Plant{Story: cutOff, AlwaysReachable: true}, "cannot be reached since"},
 	} {
@@ -88,11 +88,6 @@ func plainly(s *story) {
 func unlimited(s *story) {
 	plainly(s)
 	s.limit = 3
-}
-
-func flapping(s *story) {
-	plainly(s)
-	s.flaps = true
 }
 
 func sickly(s *story) {
@@ -206,23 +201,32 @@ func edit(body string, change func(map[string]any)) string {
 	return out.String()
 }
 
-// dropTouched keeps the record from what is touched, and tells the hub that it has it.
+// dropTouched keeps the record from what is touched, and has the hub believe that it has it.
 func dropTouched(process string, next http.RoundTripper) http.RoundTripper {
 	var sent any
-	return rewrite(process, next, "hub", http.MethodPut, "/releases/", func(body string) string {
+	status := func(body string, change func(map[string]any)) string {
 		return edit(body, func(m map[string]any) {
 			if st, ok := m["status"].(map[string]any); ok {
-				sent = st["touched"]
-				delete(st, "touched")
+				change(st)
 			}
 		})
-	}, func(body string) string {
-		return edit(body, func(m map[string]any) {
-			if st, ok := m["status"].(map[string]any); ok {
+	}
+	believed := func(body string) string {
+		return status(body, func(st map[string]any) {
+			if sent != nil {
 				st["touched"] = sent
 			}
 		})
-	})
+	}
+	next = rewrite(process, next, "hub", http.MethodGet, "/releases/", nil, believed)
+	return rewrite(process, next, "hub", http.MethodPut, "/releases/", func(body string) string {
+		return status(body, func(st map[string]any) {
+			if st["touched"] != nil {
+				sent = st["touched"]
+			}
+			delete(st, "touched")
+		})
+	}, believed)
 }
 
 // dropUnlocks leaves locks where they are.
@@ -232,17 +236,28 @@ func dropUnlocks(process string, next http.RoundTripper) http.RoundTripper {
 	}, nil)
 }
 
-// freshNames gives each creation of a pod a name of its own.
-func freshNames(process string, next http.RoundTripper) http.RoundTripper {
-	n := 0
-	return rewrite(process, next, "member", http.MethodPost, "/pods", func(body string) string {
-		n++
-		return edit(body, func(m map[string]any) {
+// twice makes each creation of a pod once more, under another name.
+func twice(process string, next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if process == "hub" || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/pods") {
+			return next.RoundTrip(r)
+		}
+		raw, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		again := r.Clone(r.Context())
+		again.Body = io.NopCloser(strings.NewReader(edit(string(raw), func(m map[string]any) {
 			if meta, ok := m["metadata"].(map[string]any); ok {
-				meta["name"] = meta["name"].(string) + strings.Repeat("x", n)
+				meta["name"] = meta["name"].(string) + "-again"
 			}
-		})
-	}, nil)
+		})))
+		if _, err := next.RoundTrip(again); err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(raw))
+		return next.RoundTrip(r)
+	})
 }
 
 // repeatMoves records the last move once more.

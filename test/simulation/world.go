@@ -197,15 +197,15 @@ func (w *World) must(what string, err error) {
 	}
 }
 
-// choose what breaks at a write. Besides what happens by chance, each run kills at the sites of its share: before the write at the first
-// opportunity, after it at the second.
+// choose what breaks at a write. Besides what happens by chance, each run kills at the sites of its share: before the write at one
+// opportunity, after it at the next, or the other way round.
 func (w *World) choose(p *process, site string) fault {
 	if !w.faults {
 		return none
 	}
 	if n := w.directed[site]; n < 2 && inShare(site, w.seed) {
 		w.directed[site]++
-		return []fault{killedBefore, killedAfter}[n]
+		return []fault{killedBefore, killedAfter}[(uint64(n)+w.seed/shares)%2] // #nosec G115 -- 0 or 1.
 	}
 	switch r := w.rand.Float64(); {
 	case r < w.rates.kill/2:
