@@ -8,8 +8,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/periplus-dev/periplus/pkg/fleet"
 )
 
 // caches of all processes that live, in a fixed order.
@@ -191,12 +189,4 @@ func (w *World) mischief() []choice {
 		w.procs[n].kill()
 	}})
 	return out
-}
-
-// reachable says what the hub thinks of a member; "" where no hub runs.
-func (w *World) reachable(member string) fleet.State {
-	if p := w.procs[0]; p.alive && p.fleet != nil {
-		return p.fleet.members[member].reach.State
-	}
-	return ""
 }

@@ -7,7 +7,6 @@ import (
 
 	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
@@ -96,15 +95,10 @@ func (w *World) act(ctx context.Context) error {
 		}
 	case actEditTemplate:
 		c := w.members[0]
-		for _, set := range c.sets() {
-			set := set.DeepCopy()
-			set.Spec.Template.Spec.Containers[0].Image = imageRival
-			_, err := c.admin.periplus.AppsV1alpha1().InPlaceSets(namespace).Update(ctx, set, metav1.UpdateOptions{})
-			if apierrors.IsConflict(err) {
-				err = nil
-			}
-			return err
-		}
+		set := c.sets()[0].DeepCopy()
+		set.Spec.Template.Spec.Containers[0].Image = imageRival
+		_, err := c.admin.periplus.AppsV1alpha1().InPlaceSets(namespace).Update(ctx, set, metav1.UpdateOptions{})
+		return ignoreGone(err)
 	}
 	return nil
 }

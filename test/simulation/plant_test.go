@@ -42,9 +42,11 @@ func TestEachRuleCanFail(t *testing.T) {
 		{"a hub that sees no locks", 3, Plant{Story: rivalry, Lies: map[string]func(runtime.Object){"hub/inplacesets": func(o runtime.Object) {
 			delete(o.(*appsv1alpha1.InPlaceSet).Annotations, stagesv1alpha1.AnnotationLock)
 		}}}, "which is not over"},
-		{"a controller that sees no EndpointSlices", 4, Plant{Lies: map[string]func(runtime.Object){"member/endpointslices": func(o runtime.Object) {
+		{"a controller that neither looks at EndpointSlices nor waits", 4, Plant{Lies: map[string]func(runtime.Object){"member/endpointslices": func(o runtime.Object) {
 			o.(*discoveryv1.EndpointSlice).Endpoints = nil
-		}}}, "EndpointSlice"},
+		}, "member/inplacesets": func(o runtime.Object) {
+			o.(*appsv1alpha1.InPlaceSet).Spec.UpdateStrategy.GracePeriodSeconds = ptr.To(int32(0))
+		}}}, "while an EndpointSlice lists it"},
 		{"a controller that does not wait for the grace period", 4, Plant{Lies: map[string]func(runtime.Object){"member/inplacesets": func(o runtime.Object) {
 			o.(*appsv1alpha1.InPlaceSet).Spec.UpdateStrategy.GracePeriodSeconds = ptr.To(int32(0))
 		}}}, "the grace period is"},

@@ -27,11 +27,6 @@ const (
 	another
 )
 
-var faultNames = map[fault]string{
-	killedBefore: "killed before the write", killedAfter: "killed after the write", lostBefore: "timed out, not landed", lostAfter: "timed out, but landed",
-	another: "somebody else wrote first",
-}
-
 // wire is one life of a process's way to one cluster.
 type wire struct {
 	p    *process
