@@ -49,9 +49,9 @@ func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 		case v1alpha1.ActionResume:
 			s.Paused = nil
 		case v1alpha1.ActionAbort:
-			s.Aborted = i
+			s.Aborted, s.Paused = i, nil // what `finally` takes back is not held by what was said before.
 		case v1alpha1.ActionRollback:
-			s.Aborted, s.Rollback = i, i
+			s.Aborted, s.Rollback, s.Paused = i, i, nil
 		case v1alpha1.ActionSkip:
 			if i.Spec.StageRef != nil {
 				s.Skipped[i.Spec.StageRef.UID] = i

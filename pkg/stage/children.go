@@ -212,6 +212,13 @@ func (r *Run) KnowChild(ctx context.Context, c *Child) error {
 	return r.recordChild(ctx, c)
 }
 
+// TakenBackSince says whether what the release moved in a member was taken back after a time.
+func (r *Run) TakenBackSince(member string, at time.Time) bool {
+	return slices.ContainsFunc(r.Release.Status.Touched, func(t v1alpha1.Touched) bool {
+		return t.Member == member && t.Back != nil && !t.Back.Time.Before(at)
+	})
+}
+
 // EndChild tells a child to end, and to run its `finally`.
 func (r *Run) EndChild(ctx context.Context, c *Child) error {
 	if c.Done || c.Ending {

@@ -26,7 +26,7 @@ func (r *Run) halt(ctx context.Context) (left []string, wrote bool, err error) {
 	}
 	var w *World
 	if r.back {
-		w, err = r.observeTouched(r.Release.Status.Touched)
+		w, err = r.observeTouched(r.entries())
 	} else {
 		w, err = r.Observe(r.Admitted.Members)
 	}
@@ -38,6 +38,15 @@ func (r *Run) halt(ctx context.Context) (left []string, wrote bool, err error) {
 		r.Progress(w, membersOf(w), r.lastWant)
 	}
 	return left, wrote, err
+}
+
+// entries are what the run takes back of its release.
+func (r *Run) entries() []v1alpha1.Touched {
+	spec, ok := r.Spec.(*v1alpha1.RollbackSpec)
+	if !ok || spec.Scope != v1alpha1.RollbackMember {
+		return r.Release.Status.Touched
+	}
+	return slices.DeleteFunc(slices.Clone(r.Release.Status.Touched), func(t v1alpha1.Touched) bool { return !slices.Contains(spec.Members, t.Member) })
 }
 
 // haltIn holds back what is seen of a world.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/release"
 )
@@ -62,11 +63,8 @@ func (r *Run) standing() (release.Standing, error) {
 // StandStill says why a stage may make no move in some members now: somebody paused the run, a freeze covers it, or the release is being taken back. It is nil where
 // nothing stands in the way.
 func (r *Run) StandStill(members []string) (*Outcome, error) {
-	if r.Release != nil && !r.back {
-		if b := release.GoingBack(r.Release); b != nil {
-			out := Wait(ReasonGoingBack, fmt.Sprintf("release %s is being taken back; everything else of it stands still", r.Release.Name))
-			return &out, nil
-		}
+	if r.Release != nil && !r.back && release.GoingBack(r.Release) != nil {
+		return goingBackOutcome(r.Release), nil
 	}
 	standing, err := r.standing()
 	if err != nil {
@@ -85,6 +83,11 @@ func (r *Run) StandStill(members []string) (*Outcome, error) {
 	return FrozenOutcome(freezes), err
 }
 
+func goingBackOutcome(rel *v1alpha1.Release) *Outcome {
+	out := Wait(ReasonGoingBack, fmt.Sprintf("release %s is being taken back; everything else of it stands still", rel.Name))
+	return &out
+}
+
 // still stops the stage at once where somebody wants it to stand still: pods that are under way get there, and no other starts. Guards go on watching.
 func (p *moving) still(ctx context.Context) (*Outcome, error) {
 	stop, err := p.run.StandStill(p.run.Admitted.Members)
@@ -101,6 +104,11 @@ func (p *moving) still(ctx context.Context) (*Outcome, error) {
 			}
 		}
 	}
+	// Time in which the stage had to stand still is none that a guard was given.
+	p.state.Settled = nil
+	p.run.Status.Guards = slices.DeleteFunc(p.run.Status.Guards, func(g v1alpha1.GuardStatus) bool {
+		return g.When == v1alpha1.After && g.Step == p.state.Step+1 && g.Verdict != v1alpha1.VerdictPass
+	})
 	if p.state.FirstMoved == nil {
 		stop.Message += "; nothing was moved by this stage"
 	} else {

@@ -140,6 +140,25 @@ func TestAFreezeStopsARollbackUnlessItSaysOtherwise(t *testing.T) {
 	}
 }
 
+func TestTimeInWhichAStageStoodStillIsNoneOfAGuards(t *testing.T) {
+	s := newSea(t, "m1")
+	s.ships.launch("m1", "dca", 8)
+	pr := s.pipelineRun("web-1", "canary")
+	v := s.sail(canary.Task{}, pr, "canary", `{"target":"web","members":["m1"],"pods":1,"change":{"images":{"app":"shop/web:v2"}},
+		"guards":[{"name":"calm","for":"30s","deadline":"1m","interval":"5s","expr":"updated.all(p, p.ready)"}]}`)
+	v.until("GuardsPending")
+	s.intervene(pr.UID, v1alpha1.ActionPause, nil)
+	v.until("Paused")
+	for range 5 {
+		s.clock.Step(time.Minute)
+		v.pass()
+	}
+	s.intervene(pr.UID, v1alpha1.ActionResume, nil)
+	if cr := v.until("Succeeded", "GuardFailed"); !cr.IsSuccessful() {
+		t.Errorf("after the pause: %+v", cr.Status.Conditions)
+	}
+}
+
 func TestAnAbortEndsTheStageAtOnceWhateverRetriesAreLeft(t *testing.T) {
 	for _, action := range []v1alpha1.Action{v1alpha1.ActionAbort, v1alpha1.ActionRollback} {
 		s, v, dca, run := voyageUnderWay(t)

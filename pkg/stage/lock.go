@@ -20,6 +20,9 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 			return nil, err
 		}
 	}
+	if release.GoingBack(p.run.Release) != nil {
+		return goingBackOutcome(p.run.Release), nil // the record was opened just now, and says what no cache did.
+	}
 	if release.Over(p.run.Release) {
 		out := Fail(ReasonReleaseOver, fmt.Sprintf("release %s is over: %s", p.run.Release.Name, p.run.Release.Status.Message))
 		return &out, nil

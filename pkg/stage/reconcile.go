@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -179,6 +180,9 @@ func (r *Reconciler) pass(ctx context.Context, cr *v1beta1.CustomRun) (time.Time
 			v1alpha1.Outcome{Reason: ReasonInvalid, Message: wrong.Error()}, r.Task.Results())
 	}
 	if err != nil {
+		if o := r.unheard(cr); o != nil {
+			return r.finish(ctx, cr, &Run{Status: &v1alpha1.RunStatus{Attempt: len(cr.Status.RetriesStatus) + 1}, Now: r.Clock.Now(), frame: r.Frame}, *o, r.Task.Results())
+		}
 		return time.Time{}, err
 	}
 	standing, err := run.standing()
@@ -235,6 +239,21 @@ func (r *Reconciler) pass(ctx context.Context, cr *v1beta1.CustomRun) (time.Time
 	return r.decide(ctx, cr, run, v1alpha1.Outcome{Reason: out.Reason, Message: out.Message})
 }
 
+// unheard is how a run ends that cannot be loaded, and whose cancel or timeout would not be heard for ever: only where nothing was admitted, so that there is nothing to
+// hold back.
+func (r *Reconciler) unheard(cr *v1beta1.CustomRun) *v1alpha1.Outcome {
+	if st, err := statusOf(cr); err != nil || st.Admitted != nil {
+		return nil
+	}
+	if cr.IsCancelled() {
+		return &v1alpha1.Outcome{Reason: v1beta1.CustomRunReasonCancelled.String(), Message: cancelMessage(cr)}
+	}
+	if timeout := cr.GetTimeout(); timeout > 0 && !r.Clock.Now().Before(cr.Status.StartTime.Add(timeout)) {
+		return &v1alpha1.Outcome{Reason: v1beta1.CustomRunReasonTimedOut.String(), Message: fmt.Sprintf("timed out after %s, before it could begin", timeout)}
+	}
+	return nil
+}
+
 // begin starts the first attempt.
 func (r *Reconciler) begin(cr *v1beta1.CustomRun) {
 	now := metav1.NewTime(r.Clock.Now())
@@ -283,6 +302,11 @@ func (r *Reconciler) load(ctx context.Context, cr *v1beta1.CustomRun) (*Run, err
 	run.hands, run.joined = handsOf(run, cr), r.joinedAt(cr)
 	if run.carriers, err = r.carriersOf(ctx, run, cr); err != nil {
 		return nil, err
+	}
+	for _, c := range run.carriers {
+		if !slices.Contains(run.hands, c.run.UID) {
+			run.hands = append(run.hands, c.run.UID)
+		}
 	}
 	if a := st.Admitted; a != nil && a.OnBehalfOf != "" {
 		run.Initiator, run.Account = a.OnBehalfOf, a.Account

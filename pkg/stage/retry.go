@@ -54,10 +54,8 @@ func (r *Reconciler) join(ctx context.Context, run *Run, pr *pipelinev1.Pipeline
 			if st.Phase != v1alpha1.ReleaseFailed {
 				return false // another retry was first.
 			}
-			if len(st.Runs) == 0 {
-				st.Runs = append(st.Runs, v1alpha1.ReleaseRun{Kind: rel.Spec.Root.Kind, Name: rel.Spec.Root.Name, UID: rel.Spec.Root.UID, Role: v1alpha1.RoleRoot,
-					Initiator: rel.Spec.Initiator, Since: rel.CreationTimestamp})
-			}
+			release.AddRun(st, v1alpha1.ReleaseRun{Kind: rel.Spec.Root.Kind, Name: rel.Spec.Root.Name, UID: rel.Spec.Root.UID, Role: v1alpha1.RoleRoot,
+				Initiator: rel.Spec.Initiator, Since: rel.CreationTimestamp})
 			st.Phase, st.Message, st.Released, st.CompletionTime = v1alpha1.ReleaseRunning, "retried by run "+pr.Name, false, nil
 			return release.AddRun(st, v1alpha1.ReleaseRun{Kind: "PipelineRun", Name: pr.Name, UID: pr.UID, Role: v1alpha1.RoleRetry,
 				Initiator: pr.Annotations[v1alpha1.AnnotationInitiator], Since: run.Stamp()})

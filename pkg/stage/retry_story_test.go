@@ -161,6 +161,41 @@ func TestASecondRetryWaitsForTheFirst(t *testing.T) {
 	_ = dca
 }
 
+func TestARetryThatWaitsHearsACancelAndATimeout(t *testing.T) {
+	for reason, end := range map[string]func(v *voyage){
+		"CustomRunCancelled": func(v *voyage) { v.cancel() },
+		"CustomRunTimedOut":  func(v *voyage) { v.clock.Step(2 * time.Hour) },
+	} {
+		s, _ := halfWay(t)
+		s.sail(partitionbump.Task{}, s.retryOf("web-1", "web-2"), "bump2", bumpIn("web", "m1"), named("bump")).until("UpdatingPods", "Preparing")
+		v := s.sail(partitionbump.Task{}, s.retryOf("web-1", "web-3"), "bump3", bumpIn("web", "m1"), named("bump"))
+		v.until("Retrying")
+		end(v)
+		v.until(reason)
+		if v.run().Status.CompletionTime == nil || v.result("partitions") != "[]" {
+			t.Errorf("%s: %+v", reason, v.run().Status)
+		}
+	}
+}
+
+func TestTheRecordNamesTheFirstRunFirstThoughAHopsChildrenWereEnteredBefore(t *testing.T) {
+	s, _ := halfWay(t)
+	rel := s.record()
+	rel.Status.Runs = []v1alpha1.ReleaseRun{{Kind: "PipelineRun", Name: "child", UID: "child", Role: v1alpha1.RoleChild}}
+	if err := s.periplus.Tracker().Update(v1alpha1.SchemeGroupVersion.WithResource("releases"), rel, "shop"); err != nil {
+		t.Fatal(err)
+	}
+	s.see()
+	s.sail(partitionbump.Task{}, s.retryOf("web-1", "web-2"), "bump2", bumpIn("web", "m1"), named("bump")).until("UpdatingPods", "Preparing")
+	roles := map[string]v1alpha1.RunRole{}
+	for _, r := range s.record().Status.Runs {
+		roles[r.Name] = r.Role
+	}
+	if roles["web-1"] != v1alpha1.RoleRoot || roles["web-2"] != v1alpha1.RoleRetry {
+		t.Errorf("the record knows %v: who started the first run would be forgotten", roles)
+	}
+}
+
 func TestAMemberThatWentBackIsCarriedOnAgainByARetry(t *testing.T) {
 	s, dca := halfWay(t)
 	s.sail(rollback.Task{}, s.pipelineRun("undo", "back"), "back", `{"scope":"Member","members":["m1"],"release":"`+s.record().Name+`"}`).until("Succeeded")

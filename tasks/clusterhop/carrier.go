@@ -96,7 +96,8 @@ func carry(ctx context.Context, run *stage.Run, spec *v1alpha1.ClusterHopSpec) (
 	if run.Carrier != "" {
 		return stage.Fail(stage.ReasonInvalid, fmt.Sprintf("spec.pipelineRef: this run was itself made by a ClusterHop (%s); a Pipeline that is carried cannot carry another", run.Carrier)), nil
 	}
-	if run.Release == nil {
+	// Over is a word that a cache may have from before a retry opened the record again.
+	if run.Release == nil || release.Over(run.Release) {
 		if err := run.OpenRelease(ctx); err != nil {
 			return stage.Outcome{}, err
 		}
@@ -306,6 +307,10 @@ func end(ctx context.Context, run *stage.Run, spec *v1alpha1.ClusterHopSpec) (ru
 				continue
 			}
 			running = append(running, c.Name)
+			// Without the record knowing it a child's stages do not even end.
+			if err := run.KnowChild(ctx, c); err != nil {
+				errs = append(errs, err)
+			}
 			if err := run.EndChild(ctx, c); err != nil {
 				errs = append(errs, err)
 			}

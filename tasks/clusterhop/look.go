@@ -63,8 +63,8 @@ func (h *hop) again(m *member) {
 // retried, or of a pass that was cut off.
 func (h *hop) untouched(m *member) {
 	var last *stage.Child
-	if len(m.tries) > 0 {
-		last = &m.tries[len(m.tries)-1]
+	if n := len(m.tries); n > 0 && !h.run.TakenBackSince(m.name, m.tries[n-1].Created) {
+		last = &m.tries[n-1]
 	}
 	switch {
 	case last != nil && last.Settled:

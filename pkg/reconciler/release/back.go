@@ -97,7 +97,7 @@ func (c *closer) wanted(rel *v1alpha1.Release, end *ending) (name, initiator str
 		return rollbackName(rel, fmt.Sprintf("%.8s", string(i.UID))), i.Spec.User, nil
 	}
 	onEnd := slices.ContainsFunc(rel.Status.Touched, func(t v1alpha1.Touched) bool { return t.OnEnd == v1alpha1.OnEndRollBack && t.Back == nil })
-	if end != nil && !end.succeeded && b == nil && onEnd && !record.Over(rel) {
+	if end != nil && !end.succeeded && (b == nil || b.Scope == v1alpha1.RollbackMember) && onEnd && !record.Over(rel) {
 		return rollbackName(rel, "end"), "", nil
 	}
 	return "", "", nil

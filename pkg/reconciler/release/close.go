@@ -82,7 +82,7 @@ func (c *closer) reconcile(ctx context.Context, key types.NamespacedName) error 
 	switch {
 	case goesBack:
 		return nil
-	case rel.Status.Released:
+	case rel.Status.Released && record.Over(rel):
 		c.close(key)
 		return c.retire(ctx, rel)
 	case !record.Over(rel) && end == nil:
@@ -90,6 +90,9 @@ func (c *closer) reconcile(ctx context.Context, key types.NamespacedName) error 
 	case !record.Over(rel):
 		if rel, err = c.conclude(ctx, rel, *end); err != nil {
 			return retrySoon(err)
+		}
+		if !record.Over(rel) {
+			return nil // a rollback was first; its end brings us back.
 		}
 	}
 	return c.letGo(ctx, rel)
@@ -225,8 +228,8 @@ func (c *closer) letGo(ctx context.Context, rel *v1alpha1.Release) error {
 		return controller.NewRequeueAfter(unreachableRecheck)
 	}
 	if _, err := c.records.Update(ctx, rel.Namespace, rel.Name, func(st *v1alpha1.ReleaseStatus) bool {
-		if st.Phase == v1alpha1.ReleaseRollingBack || st.Released {
-			return false
+		if !record.Over(&v1alpha1.Release{Status: *st}) || st.Released {
+			return false // a retry or a rollback has taken the release up again.
 		}
 		st.Released = true
 		if st.CompletionTime == nil {
@@ -270,6 +273,11 @@ func (c *closer) rest(ctx context.Context, rel *v1alpha1.Release, t *v1alpha1.To
 	}
 	if u.UID != t.UID || !c.locks.Mine(rel, u.Lock) {
 		return nil
+	}
+	// A retry or a rollback may have taken the release up again since: then its locks are in use.
+	now, err := c.records.Read(ctx, rel.Namespace, rel.Name)
+	if err != nil || now == nil || !record.Over(now) {
+		return err
 	}
 	return kind.Write(ctx, s, u, workload.Write{What: "letting go of the lock and holding pods back", Partition: ptr.To(plan.Held()), Unlock: true})
 }

@@ -34,8 +34,12 @@ func (c *closer) runsOf(rel *v1alpha1.Release) (carriers map[types.UID]bool, run
 // releaseOf is the release that a stage's status names where its owner does not tell: that of a child, or one that takes back what another run moved. It only
 // says what to look at.
 func releaseOf(cr *v1beta1.CustomRun) string {
+	back := stage.Ours(cr, "Rollback")
 	var st v1alpha1.RunStatus
-	if len(cr.Status.ExtraFields.Raw) == 0 || json.Unmarshal(cr.Status.ExtraFields.Raw, &st) != nil || (st.Carrier == "" && !stage.Ours(cr, "Rollback")) {
+	if len(cr.Status.ExtraFields.Raw) == 0 || json.Unmarshal(cr.Status.ExtraFields.Raw, &st) != nil || (st.Carrier == "" && !back) || st.Release == "" {
+		if back {
+			return cr.Annotations[v1alpha1.AnnotationRelease] // one that we made, and that has not begun.
+		}
 		return ""
 	}
 	return st.Release
