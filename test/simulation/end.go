@@ -20,7 +20,7 @@ func (w *World) checkEnd() {
 				end("the partition of %s in member %s is %v, not at rest", set.Name, c.name, p)
 			}
 			for _, pod := range unitOf(c, set) {
-				if !serves(pod, nil) && pod.Spec.Containers[0].Image != imageBroken {
+				if !w.rules.serves(pod, nil) && pod.Spec.Containers[0].Image != imageBroken {
 					end("pod %s in member %s does not serve, and nothing is the matter with it", pod.Name, c.name)
 				}
 			}

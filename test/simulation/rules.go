@@ -23,6 +23,8 @@ type rules struct {
 	peaks map[string]int
 	// listed is when an EndpointSlice last listed a pod as ready.
 	listed map[apitypes.UID]time.Time
+	// deleted are the pods that we deleted.
+	deleted map[apitypes.UID]bool
 	// moved are the workloads, as member/name, that a release wrote a template or a lower partition to.
 	moved map[apitypes.UID]map[string]bool
 	// answered counts the times that a run ended by an answer.
@@ -35,7 +37,7 @@ type rules struct {
 }
 
 func newRules(w *World) *rules {
-	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}}
+	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}}
 }
 
 // broken notes the first rule that was broken; the run ends with the step. A check may run in a goroutine of a controller's.

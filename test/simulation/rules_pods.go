@@ -4,6 +4,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
@@ -17,18 +18,37 @@ func left(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && isTrue(pod, appsv1alpha1.ReadinessGateInService)
 }
 
-// serves says whether a pod serves as far as a process can know: what we did counts at once, what broke or healed by itself once its cache has it.
-// Where nothing is known, the truth counts.
-func serves(pod *corev1.Pod, known cache.Indexer) bool {
-	if !left(pod) {
-		return false
-	}
+// serves says whether a pod serves as far as a process can know: what we did counts at once, what others did to it, and what broke or healed by
+// itself, once its cache has it. Where nothing is known, the truth counts.
+func (r *rules) serves(pod *corev1.Pod, known cache.Indexer) bool {
 	if known == nil {
-		return isTrue(pod, corev1.PodReady)
+		return left(pod) && isTrue(pod, corev1.PodReady)
+	}
+	if r.deleted[pod.UID] || !isTrue(pod, appsv1alpha1.ReadinessGateInService) {
+		return false
 	}
 	o, ok, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
 	cached, isPod := o.(*corev1.Pod)
-	return err == nil && ok && isPod && cached.UID == pod.UID && isTrue(cached, corev1.PodReady)
+	return err == nil && ok && isPod && cached.UID == pod.UID && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady)
+}
+
+// hidden is how many pods of a set are gone by others' doing while a process still takes them to serve.
+func (r *rules) hidden(c *cluster, set *appsv1alpha1.InPlaceSet, known cache.Indexer) int {
+	if known == nil {
+		return 0
+	}
+	there := map[apitypes.UID]bool{}
+	for _, pod := range unitOf(c, set) {
+		there[pod.UID] = true
+	}
+	n := 0
+	for _, o := range known.List() {
+		pod, ok := o.(*corev1.Pod)
+		if ok && !there[pod.UID] && len(pod.OwnerReferences) > 0 && pod.OwnerReferences[0].UID == set.UID && !r.deleted[pod.UID] && left(pod) && isTrue(pod, corev1.PodReady) {
+			n++
+		}
+	}
+	return n
 }
 
 // podsOf is what a process knows of the pods of a cluster; nil where it looks at none.
@@ -64,12 +84,16 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 		r.letGo(d, set, before)
 	}
 	known := podsOf(d.p, d.c)
-	if !serves(before, known) || (!leaves && left(now)) {
+	served := r.serves(before, known)
+	if leaves {
+		r.deleted[now.UID] = true
+	}
+	if !served || (!leaves && left(now)) {
 		return
 	}
-	unavailable := int(ptr.Deref(set.Spec.Replicas, 1))
+	unavailable := int(ptr.Deref(set.Spec.Replicas, 1)) - r.hidden(d.c, set, known)
 	for _, pod := range unitOf(d.c, set) {
-		if serves(pod, known) {
+		if r.serves(pod, known) {
 			unavailable--
 		}
 	}
@@ -163,14 +187,14 @@ func (r *rules) setWritten(d deed, before, now *appsv1alpha1.InPlaceSet) {
 // does not hold. Old pods that are unavailable anyway are taken first and cost nothing.
 func (r *rules) advanced(d deed, set *appsv1alpha1.InPlaceSet, allowed int) {
 	known := podsOf(d.p, d.c)
-	started, out, outOld := 0, int(*set.Spec.Replicas), 0
+	started, out, outOld := 0, int(*set.Spec.Replicas)-r.hidden(d.c, set, known), 0
 	image := set.Spec.Template.Spec.Containers[0].Image
 	for _, pod := range unitOf(d.c, set) {
 		on := pod.Spec.Containers[0].Image == image
 		if on {
 			started++
 		}
-		if serves(pod, known) {
+		if r.serves(pod, known) {
 			out--
 		} else if !on {
 			outOld++
