@@ -1,7 +1,7 @@
 # What people type. Everything else is a command of its own that these call.
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down demo test unit simulate integration e2e fleet-tests fleet-12 conformance lint generate verify-generated
+.PHONY: help build up down demo test unit simulate integration e2e fleet-tests fleet-12 bench conformance lint generate verify-generated
 
 TEST_FLEET := $(CURDIR)/.periplus/test-fleet
 PERIPLUS   := bash test/cli.sh
@@ -42,6 +42,9 @@ e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RU
 
 fleet-12: ## a release over twelve members on one machine, ten of them lean: 8 GB of memory, ten minutes; the fleet ends with it
 	bash test/fleet-12.sh $(CURDIR)/.periplus/fleet-12
+
+bench: ## the figures of docs/benchmarks.md, on a fleet of three members that ends with it (BENCH chooses, PERIPLUS_FLEET names a fleet to reuse)
+	bash test/bench.sh $(CURDIR)/.periplus/bench-fleet -run '$(BENCH)'
 
 conformance: up ## check that the nodes of the local fleet behave as the kubelet does where we depend on it
 	PERIPLUS_CONFORMANCE_KUBECONFIG=$${PERIPLUS_CONFORMANCE_KUBECONFIG:-$(CURDIR)/.periplus/fleet/kubeconfig/m1.yaml} \

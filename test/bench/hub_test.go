@@ -1,0 +1,71 @@
+//go:build bench
+
+package bench
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/periplus-dev/periplus/pkg/localfleet"
+)
+
+var rest = flag.Duration("rest", time.Minute, "how long the hub is looked at while nothing happens")
+
+// TestHub says what each process of the hub takes while nothing happens: without runs, and with runs that wait for people. etcd is that of all clusters.
+func TestHub(t *testing.T) {
+	b, r := newBench(t), newReport(t, "process", "memory at rest", "CPU at rest", "memory, runs waiting", "CPU, runs waiting", "memory for each run")
+	parts := [][2]string{{"hub", localfleet.PartController}, {"hub", localfleet.PartTektonController}, {"hub", localfleet.PartTektonWebhook},
+		{"hub", localfleet.PartAPIServer}, {"hub", localfleet.PartControllerManager}, {localfleet.Fleet, localfleet.PartEtcd}}
+	idle := b.usage(parts)
+	b.waiting(*others)
+	busy := b.usage(parts)
+	for i, p := range parts {
+		r.row(p[1], megabytes(idle[i].memory), idle[i].cpu(), megabytes(busy[i].memory), busy[i].cpu(), fmt.Sprintf("%.0f kB", float64(busy[i].memory-idle[i].memory)/1024/float64(*others)))
+	}
+	r.note("%d runs wait at a Confirm; CPU in thousandths of a core over %s, begun half as long after the last run came to wait; memory is the process's resident set at the end", *others, *rest)
+	r.publish(t)
+}
+
+type usage struct {
+	memory int64 // bytes
+	ticks  int64 // of 10 ms, within the time looked at
+}
+
+func (u usage) cpu() string { return fmt.Sprintf("%.1f m", float64(u.ticks)*10/rest.Seconds()) }
+
+func megabytes(bytes int64) string { return fmt.Sprintf("%.0f MB", float64(bytes)/(1<<20)) }
+
+// usage of processes over the time of rest.
+func (b *bench) usage(parts [][2]string) []usage {
+	b.t.Helper()
+	<-time.After(*rest / 2) // what the runs that came before set off comes to its end.
+	pids := make([]int, len(parts))
+	before := make([]int64, len(parts))
+	for i, p := range parts {
+		proc, ok, err := b.fleet.Process(p[0], p[1])
+		if err != nil || !ok {
+			b.t.Fatalf("%s/%s does not run: %v", p[0], p[1], err)
+		}
+		pids[i], before[i] = proc.PID, b.ticks(proc.PID)
+	}
+	<-time.After(*rest)
+	out := make([]usage, len(parts))
+	for i, pid := range pids {
+		kb, _, _ := strings.Cut(field(b.t, fmt.Sprintf("/proc/%d/status", pid), "VmRSS"), " ")
+		out[i] = usage{memory: must(strconv.ParseInt(kb, 10, 64))(b.t) * 1024, ticks: b.ticks(pid) - before[i]}
+	}
+	return out
+}
+
+// ticks of processor time that a process has used: fields 14 and 15 of its stat.
+func (b *bench) ticks(pid int) int64 {
+	b.t.Helper()
+	raw := string(must(os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)))(b.t))
+	f := strings.Fields(raw[strings.LastIndex(raw, ")")+1:])
+	return must(strconv.ParseInt(f[11], 10, 64))(b.t) + must(strconv.ParseInt(f[12], 10, 64))(b.t)
+}
