@@ -148,8 +148,11 @@ func (l *lookout) set(member string, set *appsv1alpha1.InPlaceSet) {
 	if before == nil || (before.Generation == set.Generation && equality.Semantic.DeepEqual(before.Annotations, set.Annotations)) {
 		return
 	}
-	if !slices.ContainsFunc(set.ManagedFields, func(f metav1.ManagedFieldsEntry) bool { return f.Manager == "periplus-hub" && f.Subresource == "" }) {
-		l.t.Errorf("%s was written by somebody else than the hub", key)
+	// Before or after: whoever lets go of the one field that was his is not named any more.
+	byHub := func(f metav1.ManagedFieldsEntry) bool { return f.Manager == "periplus-hub" && f.Subresource == "" }
+	if !slices.ContainsFunc(before.ManagedFields, byHub) && !slices.ContainsFunc(set.ManagedFields, byHub) {
+		l.t.Errorf("%s was written by somebody else than the hub: generation %d → %d, annotations %v → %v, by %v",
+			key, before.Generation, set.Generation, before.Annotations, set.Annotations, set.ManagedFields)
 	}
 	l.writes = append(l.writes, write{at: l.at, set: key, opens: l.held(set) < l.held(before)})
 }
