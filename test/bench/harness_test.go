@@ -32,7 +32,7 @@ var (
 )
 
 // limit of a wait that the figures do not hang on.
-const limit = 5 * time.Minute
+const limit = 20 * time.Minute
 
 // bench is one benchmark's view of the fleet: a namespace of its own in every cluster.
 type bench struct {

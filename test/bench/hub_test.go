@@ -5,7 +5,6 @@ package bench
 import (
 	"flag"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -33,10 +32,10 @@ func TestHub(t *testing.T) {
 
 type usage struct {
 	memory int64 // bytes
-	ticks  int64 // of 10 ms, within the time looked at
+	used   time.Duration
 }
 
-func (u usage) cpu() string { return fmt.Sprintf("%.1f m", float64(u.ticks)*10/rest.Seconds()) }
+func (u usage) cpu() string { return fmt.Sprintf("%.1f m", 1000*u.used.Seconds()/rest.Seconds()) }
 
 func megabytes(bytes int64) string { return fmt.Sprintf("%.0f MB", float64(bytes)/(1<<20)) }
 
@@ -44,28 +43,15 @@ func megabytes(bytes int64) string { return fmt.Sprintf("%.0f MB", float64(bytes
 func (b *bench) usage(parts [][2]string) []usage {
 	b.t.Helper()
 	<-time.After(*rest / 2) // what the runs that came before set off comes to its end.
-	pids := make([]int, len(parts))
-	before := make([]int64, len(parts))
+	before := make([]time.Duration, len(parts))
 	for i, p := range parts {
-		proc, ok, err := b.fleet.Process(p[0], p[1])
-		if err != nil || !ok {
-			b.t.Fatalf("%s/%s does not run: %v", p[0], p[1], err)
-		}
-		pids[i], before[i] = proc.PID, b.ticks(proc.PID)
+		before[i] = b.cpu(p[0], p[1])
 	}
 	<-time.After(*rest)
 	out := make([]usage, len(parts))
-	for i, pid := range pids {
-		kb, _, _ := strings.Cut(field(b.t, fmt.Sprintf("/proc/%d/status", pid), "VmRSS"), " ")
-		out[i] = usage{memory: must(strconv.ParseInt(kb, 10, 64))(b.t) * 1024, ticks: b.ticks(pid) - before[i]}
+	for i, p := range parts {
+		kb, _, _ := strings.Cut(field(b.t, fmt.Sprintf("/proc/%d/status", b.pid(p[0], p[1])), "VmRSS"), " ")
+		out[i] = usage{memory: must(strconv.ParseInt(kb, 10, 64))(b.t) * 1024, used: b.cpu(p[0], p[1]) - before[i]}
 	}
 	return out
-}
-
-// ticks of processor time that a process has used: fields 14 and 15 of its stat.
-func (b *bench) ticks(pid int) int64 {
-	b.t.Helper()
-	raw := string(must(os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)))(b.t))
-	f := strings.Fields(raw[strings.LastIndex(raw, ")")+1:])
-	return must(strconv.ParseInt(f[11], 10, 64))(b.t) + must(strconv.ParseInt(f[12], 10, 64))(b.t)
 }
