@@ -74,7 +74,7 @@ func TestWhatIsWrongIsSaidWithItsField(t *testing.T) {
 		{name: "a skip names the stage", kind: "Intervention", spec: "{runRef: {kind: PipelineRun, name: web-1, uid: u}, action: Skip, stageRef: {name: web-1-soak, uid: s}, message: m}"},
 		{name: "a skip of nothing is refused", kind: "Intervention", spec: "{runRef: {kind: PipelineRun, name: web-1, uid: u}, action: Skip, message: m}", wrong: []string{"spec.stageRef: is skipped"}},
 		{name: "a pause of one stage is refused", kind: "Intervention", spec: "{runRef: {kind: PipelineRun, name: web-1, uid: u}, action: Pause, stageRef: {name: a, uid: b}, message: m}",
-			wrong: []string{"spec.stageRef: action: Skip only"}},
+			wrong: []string{"spec.stageRef: goes with action: Skip"}},
 		{name: "an intervention in any run of the name is refused", kind: "Intervention", spec: "{runRef: {kind: PipelineRun, name: web-1}, action: Abort, message: m}", wrong: []string{"spec.runRef.uid: very run"}},
 		{name: "an intervention that says nothing is refused", kind: "Intervention", spec: "{}",
 			wrong: []string{"spec.runRef.name: name the run", "spec.runRef.uid: very run", "spec.runRef.kind: PipelineRun", "spec.action: what is to be done", "spec.message: say why"}},
