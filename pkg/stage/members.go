@@ -51,6 +51,10 @@ func (a *admitter) members(ctx context.Context, scope *Scope, out *v1alpha1.Admi
 	if !ok {
 		return members, errs, nil
 	}
+	at := p.Child("memberSelector")
+	if scope.Back {
+		at = p.Child("fromMembers")
+	}
 	selected, err := a.selected(ctx, sel)
 	if err != nil {
 		return nil, nil, err
@@ -67,13 +71,13 @@ func (a *admitter) members(ctx context.Context, scope *Scope, out *v1alpha1.Admi
 	}
 	switch {
 	case len(selected) == 0 && len(scope.Members) == 0:
-		errs = append(errs, field.Invalid(p.Child("memberSelector"), metav1.FormatLabelSelector(scope.MemberSelector), "selects no member"))
+		errs = append(errs, field.Invalid(at, metav1.FormatLabelSelector(scope.MemberSelector), "selects no member"))
 	case len(given) == 0 && len(scope.Members) == 0:
 		why, err := a.refusal(ctx, leftOut[0])
 		if err != nil {
 			return nil, nil, err
 		}
-		errs = append(errs, forbidden(p.Child("memberSelector"), fmt.Sprintf("selects %s, none of which this namespace may release to: %s",
+		errs = append(errs, forbidden(at, fmt.Sprintf("selects %s, none of which this namespace may release to: %s",
 			shorten(strings.Join(leftOut, ", "), maxQuoted), why)))
 	}
 	return members, errs, nil

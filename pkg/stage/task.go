@@ -49,7 +49,8 @@ type Scope struct {
 	Once bool
 	// Moves is true where the stage moves workloads: what it moved is held back when it ends before its end.
 	Moves bool
-	// Back is true where the stage takes a release back: what it looks at is what that touched. It names no target and no members.
+	// Back is true where the stage takes a release back: what it looks at is what that touched. It names no target, and members only where it searches
+	// them for what was touched.
 	Back bool
 }
 

@@ -33,8 +33,11 @@ type Missing struct {
 	// Unreachable members may come back; NotFound means that something is wrong with the target there.
 	Unreachable bool
 	NotFound    bool
+	// err that the adapter gave.
+	err error
 }
 
+// UnitsOf are the units of a member.
 func (w *World) UnitsOf(member string) []workload.Unit {
 	var out []workload.Unit
 	for i := range w.Units {
@@ -102,8 +105,8 @@ func (r *Run) observe(members []string, refs map[string][]v1alpha1.WorkloadRef) 
 					message += ": " + strings.ReplaceAll(err.Error(), "\n", "; ")
 				}
 				missing = &Missing{Member: m, Reason: ReasonConnecting, Unreachable: true, Message: message}
-			case err != nil && missing == nil:
-				missing = &Missing{Member: m, Reason: ReasonInvalid, Message: err.Error(), NotFound: true}
+			case err != nil && (missing == nil || errors.Is(missing.err, workload.ErrNotFound)):
+				missing = &Missing{Member: m, Reason: ReasonInvalid, Message: err.Error(), NotFound: true, err: err}
 			}
 		}
 		if reach := s.Reachability(); reach.State == fleet.Unreachable {

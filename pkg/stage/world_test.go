@@ -327,7 +327,7 @@ func (s *ships) launch(member, unit string, replicas int32) *ship {
 	return u
 }
 
-func (s *ships) Observe(_ workload.Session, member, _ string, _ v1alpha1.WorkloadRef) ([]workload.Unit, bool, error) {
+func (s *ships) Observe(_ workload.Session, member, namespace string, _ v1alpha1.WorkloadRef) ([]workload.Unit, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone[member] {
@@ -335,7 +335,7 @@ func (s *ships) Observe(_ workload.Session, member, _ string, _ v1alpha1.Workloa
 	}
 	var out []workload.Unit
 	for _, name := range []string{"dca", "dcb"} {
-		if u, ok := s.units[member+"/"+name]; ok {
+		if u, ok := s.units[member+"/"+name]; ok && u.Namespace == namespace {
 			c := u.Unit
 			c.Pods = append([]workload.Pod{}, u.Pods...)
 			c.Template = u.Template.DeepCopy()

@@ -60,7 +60,7 @@ func (a *inPlaceSets) Observe(s Session, member, namespace string, ref v1alpha1.
 		return nil, true, fmt.Errorf("%w: %s in namespace %s of member %s", ErrNotFound, describe(ref), namespace, member)
 	}
 	slices.SortFunc(units, func(x, y Unit) int { return strings.Compare(x.Name, y.Name) })
-	for i := 1; i < len(units); i++ {
+	for i := 1; i < len(units) && !all(ref); i++ {
 		if units[i].Name == units[i-1].Name {
 			return nil, true, fmt.Errorf("member %s: InPlaceSets %s and %s both stand for unit %s: give each its own label %s",
 				member, units[i-1].Workload, units[i].Workload, units[i].Name, appsv1alpha1.LabelUnit)
@@ -75,6 +75,9 @@ func matches(set *appsv1alpha1.InPlaceSet, ref v1alpha1.WorkloadRef) bool {
 	}
 	return labels.SelectorFromSet(ref.Selector).Matches(labels.Set(set.Labels))
 }
+
+// all says whether a reference means every workload of its kind: units of several applications, whose names mean nothing to each other.
+func all(ref v1alpha1.WorkloadRef) bool { return ref.Name == "" && len(ref.Selector) == 0 }
 
 func describe(ref v1alpha1.WorkloadRef) string {
 	if ref.Name != "" {

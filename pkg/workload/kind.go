@@ -21,7 +21,8 @@ var ErrNotFound = errors.New("workload not found")
 // Kind is one kind of workload.
 type Kind interface {
 	// Observe returns the units that ref means in a namespace of a member, sorted by unit, out of watch caches. synced is false while the
-	// caches fill or cannot be trusted; err then says why, where that is known. ErrNotFound where there is none.
+	// caches fill or cannot be trusted; err then says why, where that is known. ErrNotFound where there is none. A ref with neither name nor selector
+	// means all workloads of the kind, and then units of different workloads may share a name.
 	Observe(s Session, member, namespace string, ref v1alpha1.WorkloadRef) (units []Unit, synced bool, err error)
 	// Write makes one write to the unit's workload. It conflicts when the workload is not as it was observed.
 	Write(ctx context.Context, s Session, u *Unit, w Write) error

@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/stage"
 )
@@ -26,7 +29,16 @@ func (Task) NewSpec() stage.Spec { return &v1alpha1.RollbackSpec{} }
 // Scope implements stage.Task.
 func (Task) Scope(spec stage.Spec) *stage.Scope {
 	s := spec.(*v1alpha1.RollbackSpec)
-	return &stage.Scope{Guards: s.Guards, GuardSets: s.GuardSets, Moves: true, Back: true}
+	scope := &stage.Scope{Guards: s.Guards, GuardSets: s.GuardSets, Moves: true, Back: true}
+	if s.FromMembers == nil {
+		return scope
+	}
+	// Nothing on the hub says what the release touched, and so what was allowed then: what policies give now is what is searched.
+	scope.Members, scope.MemberPath = s.Members, func(spec *field.Path, i int) *field.Path { return spec.Child("members").Index(i) }
+	if len(s.Members) == 0 {
+		scope.MemberSelector = &metav1.LabelSelector{}
+	}
+	return scope
 }
 
 // Step implements stage.Task.

@@ -45,7 +45,7 @@ type Rollback struct {
 
 // RollbackSpec takes back what a release touched, and only that, newest first. It names no target and no change: what there is to take back, and
 // the limits it is done under, are what the Release's entries say.
-// +kubebuilder:validation:XValidation:rule="(has(self.scope) && self.scope == 'Member') == (has(self.members) && self.members.size() > 0)",message="members: go with scope: Member, which needs them"
+// +kubebuilder:validation:XValidation:rule="(has(self.scope) && self.scope == 'Member') == (has(self.members) && self.members.size() > 0) || (has(self.fromMembers) && !(has(self.scope) && self.scope == 'Member'))",message="members: go with scope: Member, which needs them, or with fromMembers"
 // +kubebuilder:validation:XValidation:rule="!(has(self.release) && self.release.size() > 0) || !has(self.fromMembers)",message="fromMembers: names the release itself; leave out release"
 type RollbackSpec struct {
 	// Scope: Release (all that was touched) or Member (what was touched in members). Release where empty.
@@ -53,7 +53,7 @@ type RollbackSpec struct {
 	// +kubebuilder:validation:Enum=Release;Member
 	Scope RollbackScope `json:"scope,omitempty"`
 
-	// Members that go back, by name; with scope: Member only.
+	// Members that go back, by name; with scope: Member, or with fromMembers, where they are the ones that are searched.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=300
@@ -65,7 +65,8 @@ type RollbackSpec struct {
 	// +kubebuilder:validation:MaxLength=253
 	Release string `json:"release,omitempty"`
 
-	// FromMembers takes the record from the locks on workloads in the members, for a hub that has lost it. In place of release.
+	// FromMembers takes the record from the locks on workloads in the members, for a hub that has lost it: those named by members, else all that
+	// ReleasePolicies give to the namespace. In place of release. Only workloads of the run's namespace go back.
 	// +optional
 	FromMembers *FromMembers `json:"fromMembers,omitempty"`
 

@@ -30,6 +30,8 @@ func (s *RollbackSpec) Validate(p *field.Path) field.ErrorList {
 	switch {
 	case s.Scope == RollbackMember:
 		errs = append(errs, validateNames(s.Members, p.Child("members"), true)...)
+	case s.FromMembers != nil:
+		errs = append(errs, validateNames(s.Members, p.Child("members"), false)...)
 	case len(s.Members) > 0:
 		errs = append(errs, field.Forbidden(p.Child("members"), "go with scope: Member only; with scope: Release all members go back"))
 	}
