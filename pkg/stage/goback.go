@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -123,6 +124,13 @@ func (p *goingBack) find(ctx context.Context) (*Outcome, error) {
 		out := Done("nothing was touched: nothing goes back", nil)
 		return &out, nil
 	}
+	// Who pauses the release pauses its way back, whichever run that is.
+	p.run.hands = append(p.run.hands, rel.Spec.Root.UID)
+	for _, r := range rel.Status.Runs {
+		if r.Role != v1alpha1.RoleChild {
+			p.run.hands = append(p.run.hands, r.UID)
+		}
+	}
 	for _, t := range slices.Backward(rel.Status.Touched) {
 		if p.goesBack(&t) {
 			p.entries = append(p.entries, t)
@@ -169,13 +177,22 @@ func (p *goingBack) begin(ctx context.Context) (*Outcome, error) {
 	if p.Spec.Scope == v1alpha1.RollbackMember {
 		members = p.Spec.Members
 	}
-	return nil, p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool {
+	seen := rel.Status.Rollback
+	err := p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool {
+		if !mine(st.Rollback) && !equality.Semantic.DeepEqual(st.Rollback, seen) {
+			return false // another rollback was first: the next pass waits for it.
+		}
 		st.Phase, st.Released, st.Message = v1alpha1.ReleaseRollingBack, false, "going back"
 		st.Rollback = &v1alpha1.RollbackRecord{
 			Run: &v1alpha1.RunRef{Name: p.run.Name, UID: p.run.UID}, Initiator: p.run.Initiator, Scope: p.Spec.Scope, Members: members, Since: p.run.Stamp(),
 		}
 		return true
 	})
+	if err == nil && !mine(p.run.Release.Status.Rollback) {
+		out := Wait(ReasonGoingBack, "another rollback of release "+rel.Name+" was first; waits for it").WakeAt(p.run.Now.Add(time.Second))
+		return &out, nil
+	}
+	return nil, err
 }
 
 // finish writes in the record what is back. The release is rolled back once all that it touched is.
@@ -200,6 +217,9 @@ func (p *goingBack) finish(ctx context.Context) (*Outcome, error) {
 	}
 	message += p.notLookedAt()
 	err = p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool {
+		if st.Rollback == nil || st.Rollback.Run == nil || st.Rollback.Run.UID != p.run.UID {
+			return false
+		}
 		at := p.run.Stamp()
 		for i := range st.Touched {
 			t := &st.Touched[i]

@@ -284,3 +284,21 @@ func TestALaterStageOfTheSameRunDoesNotCarryOnWhatWasTakenBack(t *testing.T) {
 		t.Errorf("%d of 8 pods stayed back", n)
 	}
 }
+
+func TestAChangeThatWasHeldBackAndNeverCarriedStaysHeldBack(t *testing.T) {
+	s := newSea(t, "m1")
+	dca := s.ships.launch("m1", "dca", 4)
+	dca.Template.Spec.Containers[0].Image = "shop/web:v2" // as Git brought it, with the partition at rest.
+	dca.Observed = false
+	dca.bump()
+	s.ships.turn()
+	pr := s.pipelineRun("web-1", "canary", "back")
+	v := s.sail(canary.Task{}, pr, "canary", `{"target":"web","members":["m1"],"pods":1,"guards":[{"name":"never","when":"Before","expr":"1 > 2"}]}`)
+	v.until("GuardFailed")
+	v.end()
+	s.see()
+	s.sail(rollback.Task{}, pr, "back", `{}`).until("Succeeded")
+	if got := dca.Template.Spec.Containers[0].Image; got != "shop/web:v2" || onRevision(dca, "rev-v1") != 4 {
+		t.Errorf("the template is %s, %d of 4 pods are on v1: the release had moved nothing", got, onRevision(dca, "rev-v1"))
+	}
+}

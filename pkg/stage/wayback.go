@@ -86,6 +86,12 @@ func (p *goingBack) each(do func(t *v1alpha1.Touched, u *workload.Unit) error) e
 	return errors.Join(errs...)
 }
 
+// asItWas says whether a workload is as the release found it, with another change held back: the release was about to carry that and moved nothing, so nothing of it is
+// taken back. Of a record that was read from locks it is not known what was moved.
+func (p *goingBack) asItWas(t *v1alpha1.Touched, u *workload.Unit) bool {
+	return p.Spec.FromMembers == nil && t.Revision == "" && t.Previous.UpdateRevision != "" && u.Observed && u.UpdateRevision == t.Previous.UpdateRevision
+}
+
 func (p *goingBack) members() []string { return membersOf(p.world) }
 
 func (p *goingBack) still(ctx context.Context) (*Outcome, error) {
@@ -127,6 +133,9 @@ func (p *goingBack) clear(context.Context) (*Outcome, error) {
 func (p *goingBack) lock(ctx context.Context) (*Outcome, error) {
 	locks := p.run.frame.Locks
 	return nil, p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+		if p.asItWas(t, u) {
+			return nil
+		}
 		if locks.Mine(p.run.Release, u.Lock) {
 			return nil
 		}
@@ -148,6 +157,9 @@ func (p *goingBack) lock(ctx context.Context) (*Outcome, error) {
 // template writes that of the revision before, with every pod held where it is.
 func (p *goingBack) template(ctx context.Context) (*Outcome, error) {
 	return nil, p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+		if p.asItWas(t, u) {
+			return nil
+		}
 		switch {
 		case !p.run.frame.Locks.Mine(p.run.Release, u.Lock):
 			return nil
@@ -197,6 +209,9 @@ func (p *goingBack) there(t *v1alpha1.Touched, u *workload.Unit) bool {
 
 func (p *goingBack) advance(ctx context.Context) (*Outcome, error) {
 	return nil, p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+		if p.asItWas(t, u) {
+			return nil
+		}
 		if !p.there(t, u) {
 			return nil
 		}
@@ -222,6 +237,9 @@ func (p *goingBack) advance(ctx context.Context) (*Outcome, error) {
 // settle waits until every pod of what can go back is on the revision before and available.
 func (p *goingBack) settle(context.Context) (*Outcome, error) {
 	err := p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+		if p.asItWas(t, u) {
+			return nil
+		}
 		c := u.Count()
 		for i := range u.Pods {
 			p.run.wakeAt = earlier(p.run.wakeAt, u.Pods[i].AvailableAt)
