@@ -17,14 +17,14 @@ var rest = flag.Duration("rest", time.Minute, "how long the hub is looked at whi
 
 // TestHub says what each process of the hub takes while nothing happens: without runs, and with runs that wait for people. etcd is that of all clusters.
 func TestHub(t *testing.T) {
-	b, r := newBench(t), newReport(t, "process", "memory at rest", "CPU at rest", "memory, runs waiting", "CPU, runs waiting", "memory for each run")
+	b, r := newBench(t), newReport(t, "process", "memory at rest", "CPU at rest", "memory, runs waiting", "CPU, runs waiting")
 	parts := [][2]string{{"hub", localfleet.PartController}, {"hub", localfleet.PartTektonController}, {"hub", localfleet.PartTektonWebhook},
 		{"hub", localfleet.PartAPIServer}, {"hub", localfleet.PartControllerManager}, {localfleet.Fleet, localfleet.PartEtcd}}
 	idle := b.usage(parts)
 	b.waiting(*others)
 	busy := b.usage(parts)
 	for i, p := range parts {
-		r.row(p[1], megabytes(idle[i].memory), idle[i].cpu(), megabytes(busy[i].memory), busy[i].cpu(), fmt.Sprintf("%.0f kB", float64(busy[i].memory-idle[i].memory)/1024/float64(*others)))
+		r.row(p[1], megabytes(idle[i].memory), idle[i].cpu(), megabytes(busy[i].memory), busy[i].cpu())
 	}
 	r.note("%d runs wait at a Confirm; CPU in thousandths of a core over %s, begun half as long after the last run came to wait; memory is the process's resident set at the end", *others, *rest)
 	r.publish(t)
