@@ -59,7 +59,7 @@ The fleet stays up. To go on:
   periplus get --context hub-bob -n demo
   kubectl --context hub -n demo describe release
 
-  # an image that cannot be pulled: stops at the canary, m2 is never touched
+  # an image that cannot be pulled: stops at the canary, m2 is never touched, and finally takes m1 back
   tkn --context hub-alice -n demo pipeline start productpage --param image=registry.example/productpage:bad-v9 --pipeline-timeout 0
 
   # contexts: hub, m1, m2 (admin); hub-alice (release engineer); hub-bob, hub-carol (SREs)

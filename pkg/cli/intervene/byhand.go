@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	pipelinev1beta1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,10 +22,10 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
 )
 
-// annotationMessage keeps what a person said of a stage that he made: the name that Kubernetes has for descriptions of objects.
+// annotationMessage keeps what a person said of a run that he made: the name that Kubernetes has for descriptions of objects.
 const annotationMessage = "kubernetes.io/description"
 
-// decideMembers makes the stage that takes members of a release back. An intervention takes back all of it, so this is a stage of its own.
+// decideMembers makes the run that takes members of a release back. An intervention takes back all of it, so this is a run of its own.
 func (c *command) decideMembers(d *decision) error {
 	for _, m := range c.back.members {
 		if touched := membersTouched(d.release); !slices.Contains(touched, m) {
@@ -37,7 +37,7 @@ func (c *command) decideMembers(d *decision) error {
 		return err
 	}
 	then := []string{
-		fmt.Sprintf("a stage %s is made, a Rollback that no pipeline runs, for %s alone; what was touched elsewhere stays", d.byHand.Name, strings.Join(c.back.members, ", ")),
+		fmt.Sprintf("a run %s of one Rollback is made, for %s alone; what was touched elsewhere stays", d.byHand.Name, strings.Join(c.back.members, ", ")),
 	}
 	if !d.ended() {
 		then = append(then, "the run is not ended; the other stages of the release stand still meanwhile")
@@ -46,7 +46,7 @@ func (c *command) decideMembers(d *decision) error {
 	return nil
 }
 
-// decideFromMembers makes the stage that reads the record from members.
+// decideFromMembers makes the run that reads the record from members.
 func (c *command) decideFromMembers(ctx context.Context, h *hub.Hub) (*decision, error) {
 	b := c.back
 	if b.hub == "" {
@@ -78,7 +78,7 @@ func (c *command) decideFromMembers(ctx context.Context, h *hub.Hub) (*decision,
 	d.plan.Add("members", where)
 	d.plan.Add("back", fmt.Sprintf("each workload of namespace %s there that carries a lock of release %s and %s, to the revision and partition that its lock gives", h.Namespace, b.release, of))
 	d.plan.Warn("not known", "which workloads these are: the hub has no record, and only the members do")
-	d.plan.Add("then", fmt.Sprintf("a stage %s is made, a Rollback that no pipeline runs; it says what it found before it moves anything", d.byHand.Name))
+	d.plan.Add("then", fmt.Sprintf("a run %s of one Rollback is made; its record says what it found before anything moves", d.byHand.Name))
 	return d, nil
 }
 
@@ -112,17 +112,17 @@ func membersThere(ctx context.Context, h *hub.Hub, names []string) (string, erro
 	return strings.Join(shortened(all, "more"), ", "), nil
 }
 
-// byHand makes the stage, of the same name however often the hub is looked at.
-func (c *command) byHand(spec stages.RollbackSpec) (*pipelinev1beta1.CustomRun, error) {
+// byHand makes the run, of the same name however often the hub is looked at.
+func (c *command) byHand(spec stages.RollbackSpec) (*pipelinev1.PipelineRun, error) {
 	if c.back.made == "" {
-		c.back.made = "rollback" + rand.String(10)
+		c.back.made = "rollback-" + rand.String(10)
 	}
-	return rollbackStage(c.back.made, spec)
+	return rollbackRun(c.back.made, spec)
 }
 
-// rollbackStage is a Rollback that no pipeline runs. Its name can be no stage's of a PipelineRun, as admission wants it: no "-", and short. It has no
-// timeout, because half a way back helps nobody; progressDeadline ends one that gets nowhere.
-func rollbackStage(name string, spec stages.RollbackSpec) (*pipelinev1beta1.CustomRun, error) {
+// rollbackRun is a PipelineRun of one Rollback: people may start PipelineRuns, and admission stamps who did. It has no timeout, because half a way
+// back helps nobody; progressDeadline ends one that gets nowhere.
+func rollbackRun(name string, spec stages.RollbackSpec) (*pipelinev1.PipelineRun, error) {
 	defaulted := spec.DeepCopy()
 	defaulted.SetDefaults()
 	if errs := defaulted.Validate(field.NewPath("spec")); len(errs) > 0 {
@@ -132,25 +132,29 @@ func rollbackStage(name string, spec stages.RollbackSpec) (*pipelinev1beta1.Cust
 	if err != nil {
 		return nil, fmt.Errorf("encoding the rollback: %w", err)
 	}
-	return &pipelinev1beta1.CustomRun{
+	task := pipelinev1.PipelineTask{
+		Name: "rollback", Timeout: &metav1.Duration{},
+		TaskSpec: &pipelinev1.EmbeddedTask{
+			TypeMeta: runtime.TypeMeta{APIVersion: stages.SchemeGroupVersion.String(), Kind: "Rollback"}, Spec: runtime.RawExtension{Raw: raw},
+		},
+	}
+	return &pipelinev1.PipelineRun{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: pipelinev1beta1.CustomRunSpec{
-			CustomSpec: &pipelinev1beta1.EmbeddedCustomRunSpec{
-				TypeMeta: runtime.TypeMeta{APIVersion: stages.SchemeGroupVersion.String(), Kind: "Rollback"},
-				Spec:     runtime.RawExtension{Raw: raw},
-			},
-			Timeout: &metav1.Duration{},
+		Spec: pipelinev1.PipelineRunSpec{
+			PipelineSpec: &pipelinev1.PipelineSpec{Tasks: []pipelinev1.PipelineTask{task}},
+			Timeouts:     &pipelinev1.TimeoutFields{Pipeline: &metav1.Duration{}},
 		},
 	}, nil
 }
 
-// start makes the stage, in the caller's name.
+// start makes the run, in the caller's name.
 func (c *command) start(ctx context.Context, h *hub.Hub, d *decision, user string) (string, error) {
 	made := d.byHand
 	made.Namespace = h.Namespace
+	// Servers that stamp who it is write the same; the others want it written.
 	made.Annotations = map[string]string{stages.AnnotationInitiator: user, annotationMessage: c.act.Message}
-	if _, err := h.Tekton.TektonV1beta1().CustomRuns(h.Namespace).Create(ctx, made, metav1.CreateOptions{}); err != nil {
-		return "", h.Explain(hub.Request{Verb: "create", Resource: "customruns.tekton.dev", Name: made.Name}, err)
+	if _, err := h.Tekton.TektonV1().PipelineRuns(h.Namespace).Create(ctx, made, metav1.CreateOptions{}); err != nil {
+		return "", h.Explain(hub.Request{Verb: "create", Resource: "pipelineruns.tekton.dev", Name: made.Name}, err)
 	}
-	return fmt.Sprintf("recorded: %s takes %s back by the stage %s; follow it: %s", user, d.ref.Name, made.Name, c.again(h, "get "+made.Name+" --watch")), nil
+	return fmt.Sprintf("recorded: %s takes %s back by the run %s; follow it: %s", user, d.ref.Name, made.Name, c.again(h, "get "+made.Name+" --watch")), nil
 }

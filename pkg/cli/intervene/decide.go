@@ -29,8 +29,8 @@ type decision struct {
 	member string
 	// retry is the run that is made.
 	retry *pipelinev1.PipelineRun
-	// byHand is the stage that is made for a rollback that no intervention can ask for.
-	byHand *pipelinev1beta1.CustomRun
+	// byHand is the run that is made for a rollback that no intervention can ask for.
+	byHand *pipelinev1.PipelineRun
 }
 
 // decide looks at the hub and judges whether the intervention would have an effect, and which. It changes nothing.

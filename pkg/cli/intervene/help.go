@@ -49,7 +49,7 @@ those of the pipeline's finally. To have what was touched taken back, use rollba
 		use:   "rollback [RUN] --message TEXT",
 		short: "Take back what a release touched",
 		long: `Take back what a release touched, newest first, under the limits that it was carried by. A run that still goes on is ended
-first. With --member only what was touched in some members goes back, by a stage that is made for it, and the run is not
+first. With --member only what was touched in some members goes back, by a run that is made for it, and the run is not
 ended.
 
 With --from-members, for a hub that has lost its records, there is no RUN: what was touched is read from the locks that the

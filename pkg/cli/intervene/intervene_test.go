@@ -130,8 +130,8 @@ func TestThePlanSaysWhatWillHappen(t *testing.T) {
 			[]string{"taken over  m1 productpage-dca was touched by release till-1 since"},
 		},
 		{
-			"a rollback of one member is a stage of its own and leaves the run alone", stages.ActionRollback, releasing, []string{root, "--member", "m1"},
-			[]string{"a Rollback that no pipeline runs, for m1 alone", "the run is not ended; the other stages of the release stand still meanwhile"},
+			"a rollback of one member is a run of its own and leaves the run alone", stages.ActionRollback, releasing, []string{root, "--member", "m1"},
+			[]string{"of one Rollback is made, for m1 alone", "the run is not ended; the other stages of the release stand still meanwhile"},
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -290,7 +290,7 @@ func TestWhatHasNoEffectIsRefusedOrSaid(t *testing.T) {
 		},
 		{"a rollback of what touched nothing", stages.ActionRollback, func(t *testing.T) *world { w := failed(t); w.release.Status.Touched = nil; return w }, nil, []string{root, "-m", "why", "--yes"}, "", "touched nothing: there is nothing to take back"},
 		{"a rollback of a member that was not touched", stages.ActionRollback, failed, nil, []string{root, "--member", "m2", "-m", "why", "--yes"}, "", "did not touch m2; it touched m1"},
-		{"a rollback by hand without the permission", stages.ActionRollback, failed, forbid("create", "customruns", ""), []string{root, "--member", "m1", "-m", "why", "--yes"}, "", "you lack a permission: create on customruns.tekton.dev in namespace shop; no role of Periplus holds it"},
+		{"a rollback by hand without the permission", stages.ActionRollback, failed, forbid("create", "pipelineruns", ""), []string{root, "--member", "m1", "-m", "why", "--yes"}, "", "you lack a permission: create on pipelineruns.tekton.dev in namespace shop"},
 		{"a rollback of nothing", stages.ActionRollback, failed, nil, []string{"-m", "why", "--yes"}, "", "name the run whose release is taken back"},
 		{"a rollback from members of a run", stages.ActionRollback, failed, nil, []string{root, "--from-members", "--release", "x", "-m", "why", "--yes"}, "", "--from-members is for a release whose record is lost"},
 		{"a rollback from members of no release", stages.ActionRollback, failed, nil, []string{"--from-members", "-m", "why", "--yes"}, "", "--from-members needs --release"},

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -118,10 +117,7 @@ func TestARetryWhoseRunIsRefusedSaysThatNoRunWasMade(t *testing.T) {
 	}
 }
 
-// mayBeMadeByHand is what admission wants of the name of a stage that a person makes.
-var mayBeMadeByHand = regexp.MustCompile(`^[a-z0-9]{1,31}$`)
-
-func TestAStageMadeByHandIsOneThatAdmissionLetsIn(t *testing.T) {
+func TestARollbackThatNoInterventionCanAskForIsARunThatReleaseEngineersMayStart(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		args []string
@@ -145,25 +141,29 @@ func TestAStageMadeByHandIsOneThatAdmissionLetsIn(t *testing.T) {
 				t.Fatal(err)
 			}
 			did, runs, customs := w.made()
-			if len(did)+len(runs) > 0 || len(customs) != 1 {
+			if len(did)+len(customs) > 0 || len(runs) != 1 {
 				t.Fatalf("got %d interventions, %d runs, %d stages", len(did), len(runs), len(customs))
 			}
-			c := customs[0]
-			if !mayBeMadeByHand.MatchString(c.Name) || len(c.OwnerReferences)+len(c.Labels) > 0 {
-				t.Errorf("admission refuses %s with labels %v and owners %v", c.Name, c.Labels, c.OwnerReferences)
+			pr := runs[0]
+			if strings.Count(out, pr.Name) < 2 {
+				t.Errorf("the run that was made, %s, is not the one that was shown:\n%s", pr.Name, out)
 			}
-			if strings.Count(out, c.Name) < 2 {
-				t.Errorf("the stage that was made, %s, is not the one that was shown:\n%s", c.Name, out)
+			if pr.Annotations[stages.AnnotationInitiator] != "bob" || pr.Annotations[annotationMessage] != "why" || len(pr.Labels)+len(pr.OwnerReferences) > 0 {
+				t.Errorf("got annotations %v, labels %v, owners %v", pr.Annotations, pr.Labels, pr.OwnerReferences)
 			}
-			if c.Annotations[stages.AnnotationInitiator] != "bob" || c.Annotations[annotationMessage] != "why" || c.GetTimeout() != 0 {
-				t.Errorf("got annotations %v and timeout %s", c.Annotations, c.GetTimeout())
+			if errs := pr.Validate(context.Background()); errs != nil {
+				t.Errorf("Tekton refuses it: %v", errs)
 			}
+			if len(pr.Spec.PipelineSpec.Tasks) != 1 || pr.Spec.Timeouts.Pipeline.Duration != 0 || pr.Spec.PipelineSpec.Tasks[0].Timeout.Duration != 0 {
+				t.Fatalf("got %+v", pr.Spec)
+			}
+			task := pr.Spec.PipelineSpec.Tasks[0].TaskSpec
 			var got stages.RollbackSpec
-			if err := json.Unmarshal(c.Spec.CustomSpec.Spec.Raw, &got); err != nil {
+			if err := json.Unmarshal(task.Spec.Raw, &got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, got); diff != "" || c.Spec.CustomSpec.Kind != "Rollback" {
-				t.Errorf("kind %s (-want +got):\n%s", c.Spec.CustomSpec.Kind, diff)
+			if diff := cmp.Diff(tc.want, got); diff != "" || task.Kind != "Rollback" {
+				t.Errorf("kind %s (-want +got):\n%s", task.Kind, diff)
 			}
 		})
 	}

@@ -21,7 +21,7 @@ type backFlags struct {
 	fromMembers bool
 	release     string
 	hub         string
-	// made is the name of the stage that is made by hand.
+	// made is the name of the run that is made by hand.
 	made string
 }
 
