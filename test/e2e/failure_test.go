@@ -16,6 +16,7 @@ func TestABadImageStopsAtTheCanaryAndTheSecondMemberIsUntouched(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPort(t).withExample()
+			p.withoutFinally()
 			look := p.watch(tc.image, 2)
 			run := p.release(tc.image)
 			msg := p.comesTo(run, "canary-m1", "PodsFailed")

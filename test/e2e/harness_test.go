@@ -126,6 +126,16 @@ func (p *port) withExample() *port {
 	return p
 }
 
+// withoutFinally has the example's pipeline leave everything as it is where it fails.
+func (p *port) withoutFinally() {
+	p.t.Helper()
+	tasks, _, found := strings.Cut(p.example("pipeline.yaml"), "  finally:\n")
+	if !found {
+		p.t.Fatal("the example's pipeline has no finally")
+	}
+	p.apply("hub", tasks)
+}
+
 // example reads one of docs/examples/productpage, for this test's namespace.
 func (p *port) example(file string) string {
 	p.t.Helper()
