@@ -171,8 +171,12 @@ func specHash(a *v1alpha1.Admitted) string {
 
 // recordStage enters a stage that succeeded by itself in the record, for a retry.
 func (r *Run) recordStage(ctx context.Context, results map[string]string) error {
-	if r.Release == nil || r.Admitted == nil || r.back {
+	if r.Admitted == nil || r.back {
 		return nil
+	}
+	// A stage that looks at no workload has not seen the record that others of its release made.
+	if err := r.SeeRelease(ctx); err != nil || r.Release == nil {
+		return err
 	}
 	rec := v1alpha1.StageRecord{Carrier: cutTo(r.Carrier, 512), Name: cutTo(r.Task, 253), Kind: r.Admitted.Kind, Run: r.Name, UID: r.UID,
 		SpecHash: specHash(r.Admitted), Results: results, Time: r.Stamp()}

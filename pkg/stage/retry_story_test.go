@@ -11,6 +11,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/tasks/canary"
+	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
 	"github.com/periplus-dev/periplus/tasks/rollback"
 )
@@ -93,6 +94,33 @@ func TestARetryGoesOnAtTheStageThatFailed(t *testing.T) {
 	if dca.Lock == nil || dca.Lock.Previous.Revision != "rev-v1" {
 		t.Errorf("nor what the lock says: %+v", dca.Lock)
 	}
+}
+
+func TestAConfirmThatWasAnsweredIsNotAskedAgainByARetry(t *testing.T) {
+	const ask = `{"message":"on?"}`
+	s := newSea(t, "m1")
+	s.ships.launch("m1", "dca", 8)
+	pr := s.pipelineRun("web-1", "early", "canary", "ask", "bump")
+	early := s.sail(confirm.Task{}, pr, "early", ask)
+	early.until("AwaitingApproval")
+	early.approve("bob")
+	early.until("Succeeded")
+	s.sail(canary.Task{}, pr, "canary", oneCanary).until("Succeeded")
+	s.see()
+	v := s.sail(confirm.Task{}, pr, "ask", ask)
+	v.until("AwaitingApproval")
+	v.approve("bob")
+	v.until("Succeeded")
+	s.concluded()
+	s.clock.Step(time.Minute)
+	retry := s.retryOf("web-1", "web-2")
+	again := s.sail(confirm.Task{}, retry, "ask2", ask, named("ask"))
+	again.until("CarriedOver", "AwaitingApproval")
+	if !again.run().IsSuccessful() || again.result("approvers") != `["bob"]` || again.result("decision") != "Approve" {
+		t.Errorf("a question that was answered is at: %s; results %v", message(again), again.run().Status.Results)
+	}
+	// What was answered before anything was touched stands in no record.
+	s.sail(confirm.Task{}, retry, "early2", ask, named("early")).until("AwaitingApproval")
 }
 
 func TestAStageThatIsToDoSomethingElseIsDoneAgain(t *testing.T) {
