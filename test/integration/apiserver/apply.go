@@ -70,7 +70,7 @@ func (s *Server) ApplyObject(ctx context.Context, obj *unstructured.Unstructured
 
 func (s *Server) awaitServed(ctx context.Context, names []string) error {
 	for _, name := range names {
-		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 2*time.Minute, true, func(ctx context.Context) (bool, error) {
 			crd, err := s.dynamic.Resource(crds).Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
 				return false, err
