@@ -152,11 +152,19 @@ func (r *Run) carriedOver() *v1alpha1.StageRecord {
 		back := slices.ContainsFunc(r.Release.Status.Touched, func(t v1alpha1.Touched) bool {
 			return t.Back != nil && slices.Contains(r.Admitted.Members, t.Member)
 		})
-		if !back {
+		if !back && !r.undone(s) {
 			return s
 		}
 	}
 	return nil
+}
+
+// undone says whether a rollback set about taking back what a stage did, after it did it: one that was cut off has marked nothing as back.
+func (r *Run) undone(s *v1alpha1.StageRecord) bool {
+	b := r.Release.Status.Rollback
+	return b != nil && !b.Since.Before(&s.Time) && slices.ContainsFunc(r.Admitted.Members, func(m string) bool {
+		return b.Scope != v1alpha1.RollbackMember || slices.Contains(b.Members, m)
+	})
 }
 
 // specHash tells what was admitted.

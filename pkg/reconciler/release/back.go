@@ -2,9 +2,11 @@ package release
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -103,15 +105,16 @@ func (c *closer) wanted(rel *v1alpha1.Release, end *ending) (name, initiator str
 	return "", "", nil
 }
 
-// rollbackName is the name of a run that takes a release back: the same for the same reason, so that it is made once.
+// rollbackName is the name of a run that takes a release back: the same for the same reason, so that it is made once, and no other release's, however long
+// the names are.
 func rollbackName(rel *v1alpha1.Release, why string) string {
 	const most = 63
 	suffix := "-back-" + why
-	name := rel.Name
-	if len(name)+len(suffix) > most {
-		name = name[:most-len(suffix)]
+	if len(rel.Name)+len(suffix) <= most {
+		return rel.Name + suffix
 	}
-	return name + suffix
+	suffix = fmt.Sprintf("-%.4x%s", sha256.Sum256([]byte(rel.Name)), suffix)
+	return strings.TrimRight(rel.Name[:most-len(suffix)], "-.") + suffix
 }
 
 func (c *closer) makeRollback(ctx context.Context, rel *v1alpha1.Release, name, initiator string) (*v1beta1.CustomRun, error) {
@@ -132,12 +135,19 @@ func (c *closer) makeRollback(ctx context.Context, rel *v1alpha1.Release, name, 
 	if initiator != "" {
 		cr.Annotations[v1alpha1.AnnotationInitiator] = initiator
 	}
-	out, err := api.Create(ctx, cr, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
+	out, err := c.customRuns.CustomRuns(rel.Namespace).Get(name)
+	if apierrors.IsNotFound(err) {
+		out, err = api.Create(ctx, cr, metav1.CreateOptions{})
+	}
+	if apierrors.IsAlreadyExists(err) { // and the cache does not have it yet.
 		out, err = api.Get(ctx, name, metav1.GetOptions{})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("making the run that takes back release %s/%s: %w", rel.Namespace, rel.Name, err)
+	}
+	if of := out.Annotations[v1alpha1.AnnotationRelease]; of != rel.Name {
+		return nil, fmt.Errorf("making the run that takes back release %s/%s: CustomRun %s is there and is none of it (annotation %s is %q); delete it", rel.Namespace, rel.Name, name,
+			v1alpha1.AnnotationRelease, of)
 	}
 	return out, nil
 }

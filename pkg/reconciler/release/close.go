@@ -189,7 +189,7 @@ func (c *closer) conclude(ctx context.Context, rel *v1alpha1.Release, end ending
 		}
 		st.Phase, st.Message = v1alpha1.ReleaseFailed, end.message
 		switch {
-		case st.Rollback != nil:
+		case backInPart(st):
 			st.Message = "taken back in part: " + st.Rollback.Message
 		case end.succeeded:
 			st.Phase = v1alpha1.ReleaseSucceeded
@@ -201,6 +201,16 @@ func (c *closer) conclude(ctx context.Context, rel *v1alpha1.Release, end ending
 		st.CompletionTime = &at
 		return true
 	})
+}
+
+// backInPart says whether some of what a release touched was taken back and does not carry it again. A rollback that was cut off marks nothing as back: it counts
+// until a retry that began after it has carried the release on.
+func backInPart(st *v1alpha1.ReleaseStatus) bool {
+	b := st.Rollback
+	if b == nil || slices.ContainsFunc(st.Touched, func(t v1alpha1.Touched) bool { return t.Back != nil }) {
+		return b != nil
+	}
+	return !slices.ContainsFunc(st.Runs, func(r v1alpha1.ReleaseRun) bool { return r.Role == v1alpha1.RoleRetry && r.Since.After(b.Since.Time) })
 }
 
 // letGo puts every touched workload to rest and takes the lock off, in one write each. A member that does not answer keeps no other waiting.
