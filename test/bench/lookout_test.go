@@ -232,14 +232,14 @@ func (l *lookout) firstWrite(from time.Time, set string) (first time.Time, ok bo
 	return first, ok
 }
 
-// upBefore is when a pod of a set last came to serve before a time.
-func (l *lookout) upBefore(set string, at time.Time) time.Time {
-	for _, up := range slices.Backward(l.ups[set]) {
-		if up.Before(at) {
-			return up
+// upAfter is when a pod of a set first came to serve after a time.
+func (l *lookout) upAfter(set string, at time.Time) (time.Time, bool) {
+	for _, up := range l.ups[set] {
+		if up.After(at) {
+			return up, true
 		}
 	}
-	return time.Time{}
+	return time.Time{}, false
 }
 
 // allServe waits until so many pods serve with an image, and none that does not, and returns since when.

@@ -35,10 +35,12 @@ func TestTransition(t *testing.T) {
 			n++
 			look.when(limit, "the bump is there", func() bool { return look.of(run, "bump") != nil })
 			look.when(limit, "the bump writes", func() bool { _, ok := look.firstWrite(look.of(run, "bump").created, set); return ok })
+			// The member's watch may be later than the hub's, and show the canary after the stage that it was the end of.
+			look.when(limit, "the canary is seen", func() bool { _, ok := look.upAfter(set, look.of(run, "canary").created); return ok })
 			look.read(func() {
 				canary, bump := look.of(run, "canary"), look.of(run, "bump")
 				first, _ := look.firstWrite(bump.created, set)
-				ready := look.upBefore(set, canary.done)
+				ready, _ := look.upAfter(set, canary.created) // there is one canary; the bump's pod comes after its first write.
 				whole, stage1 = append(whole, first.Sub(ready)), append(stage1, canary.done.Sub(ready))
 				tekton, stage2 = append(tekton, bump.created.Sub(canary.done)), append(stage2, first.Sub(bump.created))
 			})
