@@ -25,7 +25,7 @@ down: ## end the local fleet and remove everything it wrote
 test: unit integration fleet-tests ## every test that needs no root
 
 unit: ## planners, guards, the frame, the CLI: without a fleet
-	go test ./...
+	go test -timeout 40m ./...
 
 simulate: ## whole releases in memory while things break: SEEDS many, from FIRST on
 	go test -count=1 -timeout 24h -run TestWholeReleases ./test/simulation -seeds $(or $(SEEDS),300) -first $(or $(FIRST),1)

@@ -46,7 +46,7 @@ func TestEachRuleCanFail(t *testing.T) {
 			o.(*discoveryv1.EndpointSlice).Endpoints = nil
 		}, "member/inplacesets": func(o runtime.Object) {
 			o.(*appsv1alpha1.InPlaceSet).Spec.UpdateStrategy.GracePeriodSeconds = ptr.To(int32(0))
-		}}}, "while an EndpointSlice lists it"},
+		}}}, "an EndpointSlice list"},
 		{"a controller that does not wait for the grace period", 4, Plant{Lies: map[string]func(runtime.Object){"member/inplacesets": func(o runtime.Object) {
 			o.(*appsv1alpha1.InPlaceSet).Spec.UpdateStrategy.GracePeriodSeconds = ptr.To(int32(0))
 		}}}, "the grace period is"},
