@@ -63,17 +63,24 @@ func (p *port) comesBack(run, image string) *v1alpha1.Release {
 	return p.atRest(run)
 }
 
-// isBack wants no pod on an image, and all pods available.
+// isBack wants no pod on an image, and waits until the sets count all pods as available, which they do a moment after the hub.
 func (p *port) isBack(image string) {
 	p.t.Helper()
+	p.eventually("all pods are available", func() (bool, string) {
+		for _, m := range members {
+			for _, s := range p.sets(m) {
+				if s.Status.AvailableReplicas != *s.Spec.Replicas {
+					return false, fmt.Sprintf("%s in %s has %d of %d", s.Name, m, s.Status.AvailableReplicas, *s.Spec.Replicas)
+				}
+			}
+		}
+		return true, ""
+	})
 	for _, m := range members {
 		if got := p.updated(m, image); got != "dca=0 dcb=0" {
 			p.t.Errorf("%s still has %s on %s", m, got, image)
 		}
 		for _, s := range p.sets(m) {
-			if s.Status.AvailableReplicas != *s.Spec.Replicas {
-				p.t.Errorf("%s in %s has %d of %d pods available", s.Name, m, s.Status.AvailableReplicas, *s.Spec.Replicas)
-			}
 			if strings.HasSuffix(s.Spec.Template.Spec.Containers[0].Image, image) {
 				p.t.Errorf("the template of %s in %s is still that of %s", s.Name, m, image)
 			}
