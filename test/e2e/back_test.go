@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
@@ -148,5 +151,40 @@ func TestARunWithoutItsFinallyGoesBackByItselfWhereTheTargetSaysSo(t *testing.T)
 	p.comesBack("plain", ":v2")
 	if p.stage("plain", "rollback") != nil {
 		t.Error("Tekton ran the finally of a plain cancel")
+	}
+}
+
+func TestAHubThatLostItsRecordGoesBackByTheLocksInTheMembers(t *testing.T) {
+	t.Parallel()
+	p := newPort(t).withExample()
+	p.create("hub", "alice", p.run("lost", canaryAndBump, ""))
+	p.comesTo("lost", "ask", "AwaitingApproval")
+	name := p.record("lost").Name
+	if out, err := p.periplus("alice", "rollback", "--from-members", "--release", name, "--message", "why", "--yes"); err == nil || !strings.Contains(out, "this hub has the record") {
+		t.Errorf("a release that is on record: %v\n%s", err, out)
+	}
+	// Nobody but the controller may delete a record: what is lost here is lost as the disk of a hub is.
+	p.kubectl("hub", "", "delete", "releases.stages.periplus.dev", name, "-n", p.ns, "--as", "system:serviceaccount:periplus-system:periplus-controller")
+	p.kubectl("hub", "", "delete", "pipelinerun", "lost", "-n", p.ns)
+	if got := p.updated("m1", ":v2"); got != "dca=1 dcb=1" {
+		t.Errorf("m1 has %s", got)
+	}
+	p.does("alice", "rollback", "--from-members", "--release", name)
+	all, err := p.tekton.TektonV1().PipelineRuns(p.ns).List(context.Background(), metav1.ListOptions{})
+	if err != nil || len(all.Items) != 1 {
+		t.Fatalf("%d runs: %v", len(all.Items), err)
+	}
+	undo := all.Items[0].Name
+	p.comesTo(undo, "rollback", "Succeeded")
+	rel := p.comesBack(undo, ":v2")
+	if rel.Spec.Initiator != "alice" || len(rel.Status.Touched) != 2 {
+		t.Errorf("the record that was found: initiator %q, %d entries", rel.Spec.Initiator, len(rel.Status.Touched))
+	}
+	for _, m := range members {
+		for _, s := range p.sets(m) {
+			if lock, ok := s.Annotations[v1alpha1.AnnotationLock]; ok {
+				t.Errorf("%s in %s is still locked: %s", s.Name, m, lock)
+			}
+		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
 
 // versions tell how the sets of all members are specified: the same words, the same specs.
@@ -94,6 +96,59 @@ func TestAFreezeOfEverythingStopsTheRunsOfAllNamespaces(t *testing.T) {
 			t.Errorf("the run in %s ended %s\n%s", p.ns, reason, p.scene())
 		}
 		p.atRest("frozen")
+	}
+}
+
+func TestARetryGoesOnAtTheStageThatFailed(t *testing.T) {
+	t.Parallel()
+	p := newPort(t).withExample()
+	gate := func(expr string) {
+		p.apply("hub", fmt.Sprintf(`
+apiVersion: stages.periplus.dev/v1alpha1
+kind: GuardSet
+metadata: {name: gate, namespace: %s}
+spec: {guards: [{name: open, expr: "%s"}]}
+`, p.ns, expr))
+	}
+	gate("units.size() > 99")
+	p.create("hub", "alice", p.run("again", strings.Replace(canaryAndBump, `    - name: bump
+      runAfter: [ask]
+`, `    - name: gate
+      runAfter: [ask]
+      taskSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: Check, spec: {target: productpage, members: [m1], guardSets: [gate]}}
+    - name: bump
+      runAfter: [gate]
+`, 1), ""))
+	p.comesTo("again", "ask", "AwaitingApproval")
+	p.confirms("again")
+	p.comesTo("again", "gate", "GuardFailed")
+	p.ends("again")
+	p.atRest("again")
+	if got := p.updated("m1", ":v2"); got != "dca=1 dcb=1" {
+		t.Errorf("after the failure m1 has %s", got)
+	}
+	gate("units.size() > 0")
+	p.does("alice", "retry", "again")
+	const retry = "again-retry-1"
+	p.eventually("there is a retry", func() (bool, string) { return p.stage(retry, "canary") != nil, "no stage of it" })
+	if reason := p.ends(retry); reason != "Succeeded" {
+		t.Fatalf("the retry ended %s\n%s", reason, p.scene())
+	}
+	for task, want := range map[string]string{"canary": "CarriedOver", "ask": "CarriedOver", "gate": "Succeeded", "bump": "Succeeded"} {
+		if got, msg := p.condition(retry, task); got != want {
+			t.Errorf("%s of the retry ended %s: %s; want %s", task, got, msg, want)
+		}
+	}
+	if p.record(retry) != nil {
+		t.Error("the retry has a record of its own")
+	}
+	p.eventually("the release succeeded", func() (bool, string) {
+		rel := p.record("again")
+		return rel.Status.Phase == v1alpha1.ReleaseSucceeded, fmt.Sprintf("%+v", rel.Status)
+	})
+	p.atRest("again")
+	if got := p.updated("m1", ":v2"); got != "dca=4 dcb=4" {
+		t.Errorf("after the retry m1 has %s", got)
 	}
 }
 
