@@ -12,6 +12,8 @@ const (
 	DefaultGuardDeadline     = 10 * time.Minute
 	DefaultGuardFailures     = 1
 	DefaultConsecutiveErrors = 4
+	DefaultMinSamples        = 1
+	DefaultMetricWindow      = time.Minute
 	DefaultProgressDeadline  = 10 * time.Minute
 	DefaultRequired          = 1
 	DefaultMaxParallel       = 1
@@ -62,6 +64,18 @@ func (g *Guard) SetDefaults() {
 	}
 	if g.Limits.ConsecutiveErrors == 0 {
 		g.Limits.ConsecutiveErrors = DefaultConsecutiveErrors
+	}
+	if g.Limits.MinSamples == 0 {
+		g.Limits.MinSamples = DefaultMinSamples
+	}
+	for name, m := range g.Metrics {
+		if m.Window == nil {
+			m.Window = &metav1.Duration{Duration: DefaultMetricWindow}
+			g.Metrics[name] = m
+		}
+	}
+	if g.Against == "" && len(g.Metrics) > 0 {
+		g.Against = AgainstStable
 	}
 	if g.OnError == "" {
 		g.OnError = Hold

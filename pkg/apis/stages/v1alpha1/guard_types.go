@@ -40,6 +40,19 @@ type Guard struct {
 	// +kubebuilder:validation:MaxLength=4096
 	Expr string `json:"expr"`
 
+	// Metrics are the numbers that the guard asks sources for, by the names that the expression has for them: metrics.<name>, and
+	// baseline.<name> for the same query over all pods of the target, asked before the first move. All are asked at the same time, once an interval.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,62}$'))",message="a metric's name is made of letters, digits and _, does not begin with a digit, and has 63 characters at most"
+	Metrics map[string]GuardMetric `json:"metrics,omitempty"`
+
+	// Against says what a metric whose query refers to $(stable.…) is once no stable pod is left: Stable, and the guard is NotApplicable; or
+	// Baseline, and the metric is what it was before the first move. Stable where empty.
+	// +optional
+	// +kubebuilder:validation:Enum=Stable;Baseline
+	Against Against `json:"against,omitempty"`
+
 	// When the guard is judged: Before, During or After. After where empty.
 	// +optional
 	// +kubebuilder:validation:Enum=Before;During;After
@@ -104,6 +117,11 @@ type GuardLimits struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	ConsecutiveErrors int32 `json:"consecutiveErrors,omitempty"`
+	// MinSamples is the number of counted samples that a guard needs before it passes: true ones in a row for Before and After, any for During. 1 where empty.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	MinSamples int32 `json:"minSamples,omitempty"`
 }
 
 // +genclient

@@ -35,6 +35,10 @@ type ReleasePolicySpec struct {
 	// +optional
 	Members Selection `json:"members,omitempty"`
 
+	// MetricSources that the guards of those namespaces may ask. All where empty. What a policy demands may ask any.
+	// +optional
+	MetricSources Selection `json:"metricSources,omitempty"`
+
 	// Require is what a run must have to move anything in those members. A run that lacks it is refused before it moves anything.
 	// +optional
 	Require Demands `json:"require,omitempty"`

@@ -27,6 +27,8 @@ type RunStatus struct {
 	Hop *HopStatus `json:"hop,omitempty"`
 	// Guards as last judged.
 	Guards []GuardStatus `json:"guards,omitempty"`
+	// Baselines that guards compare with, sampled before the first move.
+	Baselines []Baseline `json:"baselines,omitempty"`
 	// Question that is open, or was answered last.
 	Question *Question `json:"question,omitempty"`
 	// Ending is how the run is about to end: what it moves is being held back first.
@@ -201,6 +203,12 @@ type GuardStatus struct {
 	Samples           int32 `json:"samples,omitempty"`
 	Failures          int32 `json:"failures,omitempty"`
 	ConsecutiveErrors int32 `json:"consecutiveErrors,omitempty"`
+	// Passes is the number of counted samples in a row that were true.
+	Passes int32 `json:"passes,omitempty"`
+	// ReadySince is when a During guard's first pod on the new revision was seen ready in the member. Samples whose window began before do not count.
+	ReadySince *metav1.Time `json:"readySince,omitempty"`
+	// Metrics of the guard, by name, as last sampled.
+	Metrics []MetricStatus `json:"metrics,omitempty"`
 	// DryRun guards are recorded only.
 	DryRun bool `json:"dryRun,omitempty"`
 }

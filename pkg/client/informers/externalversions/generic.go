@@ -47,6 +47,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		// Group=fleet.periplus.dev, Version=v1alpha1
 	case fleetv1alpha1.SchemeGroupVersion.WithResource("members"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().Members().Informer()}, nil
+	case fleetv1alpha1.SchemeGroupVersion.WithResource("metricsources"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Fleet().V1alpha1().MetricSources().Informer()}, nil
 
 		// Group=stages.periplus.dev, Version=v1alpha1
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("approvals"):

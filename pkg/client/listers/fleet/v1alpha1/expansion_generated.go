@@ -7,3 +7,7 @@ package v1alpha1
 // MemberListerExpansion allows custom methods to be added to
 // MemberLister.
 type MemberListerExpansion interface{}
+
+// MetricSourceListerExpansion allows custom methods to be added to
+// MetricSourceLister.
+type MetricSourceListerExpansion interface{}

@@ -12,6 +12,8 @@ import (
 type Interface interface {
 	// Members returns a MemberInformer.
 	Members() MemberInformer
+	// MetricSources returns a MetricSourceInformer.
+	MetricSources() MetricSourceInformer
 }
 
 type version struct {
@@ -28,4 +30,9 @@ func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakList
 // Members returns a MemberInformer.
 func (v *version) Members() MemberInformer {
 	return &memberInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
+}
+
+// MetricSources returns a MetricSourceInformer.
+func (v *version) MetricSources() MetricSourceInformer {
+	return &metricSourceInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
 }

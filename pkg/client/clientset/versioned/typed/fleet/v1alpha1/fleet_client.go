@@ -15,6 +15,7 @@ import (
 type FleetV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	MembersGetter
+	MetricSourcesGetter
 }
 
 // FleetV1alpha1Client is used to interact with features provided by the fleet.periplus.dev group.
@@ -24,6 +25,10 @@ type FleetV1alpha1Client struct {
 
 func (c *FleetV1alpha1Client) Members() MemberInterface {
 	return newMembers(c)
+}
+
+func (c *FleetV1alpha1Client) MetricSources() MetricSourceInterface {
+	return newMetricSources(c)
 }
 
 // NewForConfig creates a new FleetV1alpha1Client for the given config.

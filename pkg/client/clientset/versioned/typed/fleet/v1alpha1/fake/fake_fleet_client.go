@@ -18,6 +18,10 @@ func (c *FakeFleetV1alpha1) Members() v1alpha1.MemberInterface {
 	return newFakeMembers(c)
 }
 
+func (c *FakeFleetV1alpha1) MetricSources() v1alpha1.MetricSourceInterface {
+	return newFakeMetricSources(c)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakeFleetV1alpha1) RESTClient() rest.Interface {
