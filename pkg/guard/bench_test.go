@@ -61,10 +61,10 @@ func BenchmarkSetOfTen(b *testing.B) {
 		b.Fatal(errs)
 	}
 	inputs, at := []Input{fleetOf(1000)}, Moment{Now: t0.Add(60e9), Step: 1, FirstMove: t0, Move: t0}
-	out := set.Judge(nil, at, inputs)
+	out := judged(set, nil, at, inputs)
 	b.ReportAllocs()
 	for b.Loop() {
-		out = set.Judge(out.Statuses, at, inputs)
+		out = judged(set, out.Statuses, at, inputs)
 	}
 }
 

@@ -37,8 +37,8 @@ func severity(v v1alpha1.Verdict) int {
 	return 4
 }
 
-// Worst combines statuses: the worst verdict over guards and members counts, dry runs never do. Give it the statuses that matter now, all
-// of them; Set.Judge does.
+// Worst combines statuses: the worst verdict over guards and members counts, dry runs never do. Give it the statuses that matter now, all of
+// them.
 func Worst(statuses []v1alpha1.GuardStatus) Summary {
 	s := Summary{GoOn: true}
 	worst := -1

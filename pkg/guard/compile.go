@@ -23,10 +23,15 @@ type Program struct {
 	uses  names
 	timed bool
 	parts []part
+	// metrics of the guard by name, sorted: all of them, those that the expression refers to, and those that it wants a baseline of. stable is true where
+	// one that it refers to is about stable pods.
+	metrics, decisive, baselines []string
+	stable                       bool
+	sources                      []string
 }
 
-// Guard returns the guard as it was compiled, defaulted.
-func (p *Program) Guard() v1alpha1.Guard { return *p.guard.DeepCopy() }
+// Guard returns the guard as it was compiled, defaulted. It is the program's own, to be read only.
+func (p *Program) Guard() *v1alpha1.Guard { return &p.guard }
 
 // Issue is one thing that is wrong with an expression. Line and Column count from 1; they are 0 where the whole expression is meant.
 type Issue struct {
@@ -71,7 +76,17 @@ func Compile(g v1alpha1.Guard, limits Limits) (*Program, error) {
 	if strings.TrimSpace(g.Expr) == "" {
 		return fail(Issue{1, 1, "the expression is empty"})
 	}
-	checked, issues := env.Compile(g.Expr)
+	if env, err = withMetrics(env, p.guard.Metrics); err != nil {
+		return nil, fmt.Errorf("declaring the metrics of guard %q: %w", g.Name, err)
+	}
+	parsed, issues := env.Parse(g.Expr)
+	if issues.Err() != nil {
+		return fail(explain(issues)...)
+	}
+	if wrong := wrongMetrics(parsed.NativeRep(), p.guard.Metrics); len(wrong) > 0 {
+		return fail(wrong...)
+	}
+	checked, issues := env.Check(parsed)
 	if issues.Err() != nil {
 		return fail(explain(issues)...)
 	}
@@ -84,6 +99,7 @@ func Compile(g v1alpha1.Guard, limits Limits) (*Program, error) {
 	if len(wrong) > 0 {
 		return fail(wrong...)
 	}
+	p.inspectMetrics()
 	cost, err := env.EstimateCost(checked, sizes{p.limits})
 	if err != nil {
 		return nil, fmt.Errorf("estimating the cost of guard %q: %w", g.Name, err)
@@ -113,7 +129,7 @@ func tooDear(estimate, limit uint64, l Limits) string {
 }
 
 // evaluate returns what the expression is on the view.
-func (p *Program) evaluate(v *view) (result bool, err error) {
+func (p *Program) evaluate(v *View) (result bool, err error) {
 	v.budget = p.limits.budget(uint64(len(v.in.Pods)))
 	clear(v.taps[:])
 	out, _, err := p.plan.Eval(v)
@@ -136,6 +152,9 @@ func CompileAll(guards []v1alpha1.Guard, path *field.Path, limits Limits) (*Set,
 	set := &Set{}
 	var errs field.ErrorList
 	for i := range guards {
+		for name, m := range guards[i].Metrics {
+			errs = append(errs, checkReferences(m.Query, path.Index(i).Child("metrics").Key(name).Child("query"))...)
+		}
 		p, err := Compile(guards[i], limits)
 		if err == nil {
 			set.programs = append(set.programs, p)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strings"
 
 	"github.com/google/cel-go/checker"
 	"github.com/google/cel-go/common/types"
@@ -61,6 +62,7 @@ const (
 	maxLabelKey    = 317
 	maxParams      = 256
 	maxParamLength = 4096
+	maxSeriesKey   = 1024
 	// maxMadeString bounds strings whose length nothing else tells, such as numbers and times turned into strings.
 	maxMadeString = 256
 )
@@ -95,6 +97,9 @@ func (s sizes) EstimateSize(node checker.AstNode) *checker.SizeEstimate {
 		}
 	case varWorkload:
 	default:
+		if strings.HasPrefix(path[0], ofMetrics+".") {
+			return upTo(mapSize(len(path) == 1, last, s.limits.Pods, maxSeriesKey, 0))
+		}
 		return nil
 	}
 	if node.Type() == nil || node.Type().Kind() != types.StringKind {

@@ -26,6 +26,15 @@ const (
 	varNow      = "now"
 )
 
+// Numbers of a guard's metrics are variables of two words: metrics.errors is a name, not a field.
+const (
+	ofMetrics  = "metrics"
+	ofBaseline = "baseline"
+)
+
+func metricVar(name string) string   { return ofMetrics + "." + name }
+func baselineVar(name string) string { return ofBaseline + "." + name }
+
 var variables = map[string]*types.Type{
 	varUpdated:  types.NewListType(podType.typ),
 	varStable:   types.NewListType(podType.typ),

@@ -2,6 +2,16 @@ package guard
 
 import "time"
 
+// Answers are what sources said for one guard in one member.
+type Answers struct {
+	// Sample is the last that was taken; nil where none is known.
+	Sample *Sample
+	// Baselines by metric, sampled before the first move.
+	Baselines map[string]float64
+	// Lags of sources, by name: how late what happens can be asked for.
+	Lags map[string]time.Duration
+}
+
 // Moment is when guards are judged, and what the stage has done by then.
 type Moment struct {
 	// Now is the time of the judgement.
@@ -63,6 +73,8 @@ type Pod struct {
 	// Restarts of all its containers.
 	Restarts int64
 	Created  time.Time
+	// ReadySince is when the pod became ready, by the member's clock; zero while it is not.
+	ReadySince time.Time
 	// Phase is the pod's; Reason is its own or its first troubled container's, such as CrashLoopBackOff, empty where there is none.
 	Phase, Reason string
 }

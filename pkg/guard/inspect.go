@@ -33,8 +33,9 @@ func inspect(a *ast.AST, params []string) (uses names, timed bool, wrong []Issue
 	ast.PreOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		switch e.Kind() {
 		case ast.IdentKind:
-			if _, ours := variables[e.AsIdent()]; ours {
-				uses[e.AsIdent()] = true
+			name := e.AsIdent()
+			if _, ours := variables[name]; ours || strings.HasPrefix(name, ofMetrics+".") || strings.HasPrefix(name, ofBaseline+".") {
+				uses[name] = true
 			}
 		case ast.StructKind:
 			report(e, "a guard cannot make a %s", e.AsStruct().TypeName())

@@ -15,7 +15,18 @@ import (
 const (
 	gapIntervals = 3
 	minGap       = 30 * time.Second
+	// maxWait is the longest that a source can take.
+	maxWait = 30 * time.Second
 )
+
+// Judged is what came of judging a guard for one member.
+type Judged struct {
+	Status v1alpha1.GuardStatus
+	// WakeAt is when to judge again although nothing happens; zero where only events can change anything.
+	WakeAt time.Time
+	// Ask is the sample that the guard wants now; nil where it wants none. It is the same at each call until Answers has one that is as new.
+	Ask *Ask
+}
 
 // Judge judges a guard for one member, and says when to judge again although nothing happens: zero where only events can change anything.
 // It is to be called whenever the input changes, and at wakeAt; calls in between change nothing. prev is what Judge returned last for the
@@ -32,8 +43,14 @@ const (
 //     after the move fails, for whatever reason, and can pass still if the stage holds. Once passed and lost, it has a new deadline.
 //   - What cannot be judged (Error) or has nothing to be judged on (Inconclusive) holds; with OnError or OnNoData Fail it fails once
 //     Limits.ConsecutiveErrors counted samples in a row were of either kind.
-func Judge(p *Program, prev v1alpha1.GuardStatus, at Moment, in Input) (next v1alpha1.GuardStatus, wakeAt time.Time) {
-	return p.judge(prev, at, newView(&in, at.Now))
+//   - Nothing passes before Limits.MinSamples counted samples in a row were true.
+//
+// A guard with metrics counts a sample when its sources answered, at the time they were asked. They are first asked once the windows of all its metrics, and their
+// sources' lags, lie behind the time at which the new revision was ready: the step's move for After (which is when its pods were up), the first ready pod
+// that was seen for During, and for Before the pods' own word. Until a sample is there the verdict is what it was, or Pending.
+func (p *Program) Judge(prev v1alpha1.GuardStatus, at Moment, v *View, a Answers) Judged {
+	j := p.judge(prev, at, v, a)
+	return Judged{Status: j.next, WakeAt: j.wakeAt, Ask: j.ask}
 }
 
 // judgement is one call of Judge.
@@ -43,15 +60,21 @@ type judgement struct {
 	prev v1alpha1.GuardStatus
 	next v1alpha1.GuardStatus
 
-	begun, trueSince, lastSample time.Time
+	// moved is when the move was made that the guard counts from.
+	moved, begun, trueSince, lastSample time.Time
 
-	interval      time.Duration
+	interval time.Duration
+	// sampled is when the sample that may be counted was taken: now, or when sources were asked.
+	sampled       time.Time
 	due, counted  bool
 	wakes         []time.Time
 	wantsSampling bool
+
+	wakeAt time.Time
+	ask    *Ask
 }
 
-func (p *Program) judge(prev v1alpha1.GuardStatus, at Moment, v *view) (v1alpha1.GuardStatus, time.Time) {
+func (p *Program) judge(prev v1alpha1.GuardStatus, at Moment, v *View, a Answers) *judgement {
 	j := begin(p, prev, at, v.in)
 	move := moveOf(p.guard.When, at)
 	if p.guard.When != v1alpha1.Before {
@@ -69,9 +92,32 @@ func (p *Program) judge(prev v1alpha1.GuardStatus, at Moment, v *view) (v1alpha1
 	if !move.IsZero() {
 		v.elapsed = max(0, at.Now.Sub(move))
 	}
-
-	found, reason := p.find(v)
+	found, reason := v.missing(p.uses, p.guard.When)
+	sampled := false
+	if p.Measures() {
+		if found == "" && p.stable && v.stable == 0 && p.guard.Against != v1alpha1.AgainstBaseline {
+			found, reason = p.take(v, a)
+		}
+		if found == "" && !j.sample(p, v, a) {
+			return j.end(j.prev.Value)
+		}
+		if found == "" {
+			sampled = true
+			found, reason = p.take(v, a)
+		}
+	}
+	if found == "" {
+		found, reason = p.find(v)
+	}
 	j.count(j.due)
+	if j.counted && found == v1alpha1.VerdictPass {
+		j.next.Passes = more(j.next.Passes)
+	} else if found != v1alpha1.VerdictPass {
+		j.next.Passes = 0
+	}
+	if sampled && j.counted {
+		j.next.Metrics = p.metricStatuses(j.next.Metrics, a)
+	}
 	switch found {
 	case v1alpha1.VerdictPass, v1alpha1.VerdictFail:
 		j.next.ConsecutiveErrors = 0
@@ -89,7 +135,7 @@ func (p *Program) judge(prev v1alpha1.GuardStatus, at Moment, v *view) (v1alpha1
 	default:
 		j.troubled(found, reason)
 	}
-	if j.wantsSampling || p.timed {
+	if j.wantsSampling || p.timed || p.Measures() {
 		j.wake(j.lastSample.Add(j.interval))
 	}
 	// A value that moves with the clock is only shown as of counted samples: a status that changed on every call would be written on every
@@ -104,10 +150,7 @@ func (p *Program) judge(prev v1alpha1.GuardStatus, at Moment, v *view) (v1alpha1
 }
 
 // find evaluates the expression: Pass for true, Fail for false, else what it is instead and why.
-func (p *Program) find(v *view) (v1alpha1.Verdict, string) {
-	if verdict, why := v.missing(p.uses, p.guard.When); verdict != "" {
-		return verdict, why
-	}
+func (p *Program) find(v *View) (v1alpha1.Verdict, string) {
 	result, err := p.evaluate(v)
 	switch {
 	case err != nil:
@@ -128,13 +171,14 @@ func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgeme
 	}
 	move := whole(moveOf(g.When, at))
 	same := prev.Name == g.Name && prev.Member == in.Member && prev.When == g.When && prev.Expr == g.Expr && prev.Step == j.next.Step
-	if begun := timeOf(prev.Begun); same && !begun.IsZero() && begun.Before(move) {
-		same = false
+	if begun := timeOf(prev.Begun); same && begun.Before(move) {
+		same = false // of before the move.
 	}
-	j.begun = move
+	j.moved, j.begun = move, move
 	if same {
 		j.prev = prev
 		j.next.Samples, j.next.Failures, j.next.ConsecutiveErrors = max(0, prev.Samples), max(0, prev.Failures), max(0, prev.ConsecutiveErrors)
+		j.next.Passes, j.next.Metrics = max(0, prev.Passes), prev.Metrics
 		possible := func(t *metav1.Time) time.Time {
 			if got := timeOf(t); !got.Before(move) && !got.After(whole(at.Now)) {
 				return got
@@ -145,6 +189,7 @@ func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgeme
 			j.begun = begun
 		}
 		j.lastSample = possible(prev.LastSample)
+		j.next.ReadySince = stamp(possible(prev.ReadySince))
 		// Only a guard that waited, passed or was late can have been true, and only a sample can have seen it.
 		if seen := possible(prev.TrueSince); !j.lastSample.IsZero() && !seen.Before(move.Add(duration(g.InitialDelay))) {
 			switch prev.Verdict {
@@ -153,12 +198,111 @@ func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgeme
 			}
 		}
 	}
+	j.sampled = at.Now
 	j.due = j.lastSample.IsZero() || !at.Now.Before(j.lastSample.Add(j.interval))
 	return j
 }
 
+// sample says whether there is a sample to judge on. Where one is due it asks for it.
+func (j *judgement) sample(p *Program, v *View, a Answers) bool {
+	// Where there is no pod of a new revision, and none is wanted, the guard is about the move alone.
+	if ours := &v.in.Workload; j.g.When == v1alpha1.During && j.next.ReadySince == nil {
+		switch {
+		case ours.UpdatedReady > 0:
+			j.next.ReadySince = stamp(whole(j.now))
+		case v.in.Want == 0:
+			j.next.ReadySince = stamp(j.moved)
+		}
+	}
+	ready, known := v.readySince(j)
+	if !known {
+		j.is(v1alpha1.VerdictPending, "waits for the first ready pod on the new revision")
+		return false
+	}
+	var first time.Time
+	if !ready.IsZero() {
+		reach, whose := p.reach(a.Lags)
+		first = whole(ready).Add(reach)
+		if j.now.Before(first) {
+			j.is(v1alpha1.VerdictPending, fmt.Sprintf("the first sample is due at %s: what metric %s looks back on, %s, must have begun after the new revision was ready", clockTime(first), whose, reach))
+			j.wake(first)
+			return false
+		}
+	}
+	s := a.Sample
+	if s != nil && (s.At.Before(first) || s.At.After(j.now)) {
+		s = nil // of an earlier step, or of a clock that was set back.
+	}
+	if last := j.lastSample; !last.IsZero() && j.now.Sub(last) > max(gapIntervals*j.interval, minGap)+maxWait && (s == nil || j.now.Sub(s.At) > max(gapIntervals*j.interval, minGap)+maxWait) {
+		j.ask, j.trueSince, j.next.Passes = p.ask(v, p.metrics, false), time.Time{}, 0
+		j.is(v1alpha1.VerdictPending, fmt.Sprintf("the last sample, of %s, is too old; another is being taken", clockTime(last)))
+		return false
+	}
+	if j.due && (s == nil || !j.lastSample.IsZero() && s.At.Before(j.lastSample.Add(j.interval))) {
+		j.ask = p.ask(v, p.metrics, false)
+	}
+	if s == nil {
+		if !j.lastSample.IsZero() {
+			j.wake(j.lastSample.Add(j.interval))
+		}
+		j.keep()
+		return false
+	}
+	j.sampled = s.At
+	j.due = j.lastSample.IsZero() || !s.At.Before(j.lastSample.Add(j.interval))
+	return true
+}
+
+// readySince is when the new revision was ready in the member, as far as the guard is concerned: zero where it is not about a new revision. known is false until
+// it is.
+func (v *View) readySince(j *judgement) (ready time.Time, known bool) {
+	switch j.g.When {
+	case v1alpha1.After:
+		return j.moved, true
+	case v1alpha1.During:
+		return timeOf(j.next.ReadySince), j.next.ReadySince != nil
+	}
+	for i := range v.in.Pods {
+		if p := &v.in.Pods[i]; p.Updated && p.ReadySince.After(ready) {
+			ready = p.ReadySince
+		}
+	}
+	return ready, true
+}
+
+// keep leaves the verdict what it was while a sample is waited for: what was true or false a moment ago is the best that is known, and the source's timeout bounds
+// the wait. A deadline is kept all the same.
+func (j *judgement) keep() {
+	verdict, message := j.prev.Verdict, j.prev.Message
+	if verdict == "" || j.lastSample.IsZero() {
+		verdict, message = v1alpha1.VerdictPending, "the first sample is being taken"
+	}
+	if j.g.When == v1alpha1.After && verdict != v1alpha1.VerdictPass && verdict != v1alpha1.VerdictNotApplicable {
+		if deadline := j.deadline(); !j.now.Before(deadline) {
+			verdict, message = v1alpha1.VerdictFail, fmt.Sprintf("could not be judged by the deadline, %s: no sample was taken", clockTime(deadline))
+		} else {
+			j.wake(deadline)
+		}
+	}
+	j.is(verdict, message)
+}
+
+// short says how many samples are missing before a guard may pass.
+func (j *judgement) short() (string, bool) {
+	least := max(1, j.g.Limits.MinSamples)
+	if j.next.Passes >= least || least == 1 {
+		return "", false
+	}
+	j.wantsSampling = true
+	return fmt.Sprintf("true in %d samples in a row, and must be so in %d (limits.minSamples)", j.next.Passes, least), true
+}
+
 func (j *judgement) before(found v1alpha1.Verdict) {
 	if found == v1alpha1.VerdictPass {
+		if why, short := j.short(); short {
+			j.is(v1alpha1.VerdictPending, why)
+			return
+		}
 		j.is(found, "")
 		return
 	}
@@ -168,7 +312,13 @@ func (j *judgement) before(found v1alpha1.Verdict) {
 func (j *judgement) during(found v1alpha1.Verdict) {
 	limit := max(1, j.g.Limits.Failures)
 	if found == v1alpha1.VerdictPass {
+		why, short := j.short()
 		switch {
+		case short && (j.counted || j.prev.Verdict != v1alpha1.VerdictFail):
+			if j.prev.Verdict == v1alpha1.VerdictFail {
+				j.next.Failures = 0
+			}
+			j.is(v1alpha1.VerdictPending, why)
 		case j.counted:
 			if j.prev.Verdict == v1alpha1.VerdictFail {
 				j.next.Failures = 0
@@ -187,7 +337,8 @@ func (j *judgement) during(found v1alpha1.Verdict) {
 		}
 		return
 	}
-	j.count(j.prev.Verdict == v1alpha1.VerdictPass || j.next.Failures == 0 && limit == 1)
+	// What sources said is counted once; of anything else a false counts at once.
+	j.count(len(j.g.Metrics) == 0 && (j.prev.Verdict == v1alpha1.VerdictPass || j.next.Failures == 0 && limit == 1))
 	if j.counted {
 		j.next.Failures = more(j.next.Failures)
 	}
@@ -218,8 +369,18 @@ func (j *judgement) after(found v1alpha1.Verdict) {
 		j.trueSince = whole(j.now)
 	}
 	until := j.trueSince.Add(long)
+	why, short := j.short()
 	if long <= 0 || !j.now.Before(until) {
-		j.is(v1alpha1.VerdictPass, "")
+		if !short {
+			j.is(v1alpha1.VerdictPass, "")
+			return
+		}
+		if deadline := j.deadline(); !j.now.Before(deadline) {
+			j.is(v1alpha1.VerdictFail, "not passed by the deadline, "+clockTime(deadline)+": "+why)
+		} else {
+			j.is(v1alpha1.VerdictPending, why)
+			j.wake(deadline)
+		}
 		return
 	}
 	j.wake(until)
@@ -283,7 +444,7 @@ func (j *judgement) count(really bool) {
 	}
 	j.counted = true
 	j.next.Samples = more(j.next.Samples)
-	j.lastSample = whole(j.now)
+	j.lastSample = whole(j.sampled)
 }
 
 func (j *judgement) is(verdict v1alpha1.Verdict, message string) {
@@ -293,20 +454,19 @@ func (j *judgement) is(verdict v1alpha1.Verdict, message string) {
 func (j *judgement) wake(t time.Time) { j.wakes = append(j.wakes, t) }
 
 // end makes the status and the earliest time to wake at.
-func (j *judgement) end(shown string) (v1alpha1.GuardStatus, time.Time) {
+func (j *judgement) end(shown string) *judgement {
 	j.next.Value = shown
 	j.next.Begun, j.next.TrueSince, j.next.LastSample = stamp(j.begun), stamp(j.trueSince), stamp(j.lastSample)
 	j.next.Since = stamp(j.now.Truncate(time.Second))
 	if since := timeOf(j.prev.Since); j.prev.Verdict == j.next.Verdict && !since.IsZero() && !since.After(whole(j.now)) {
 		j.next.Since = stamp(since)
 	}
-	var wakeAt time.Time
 	for _, t := range j.wakes {
-		if t.After(j.now) && (wakeAt.IsZero() || t.Before(wakeAt)) {
-			wakeAt = t
+		if t.After(j.now) && (j.wakeAt.IsZero() || t.Before(j.wakeAt)) {
+			j.wakeAt = t
 		}
 	}
-	return j.next, wakeAt
+	return j
 }
 
 // moveOf is the move that a guard counts from.

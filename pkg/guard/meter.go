@@ -69,10 +69,10 @@ func (m *metered) pay(vars interpreter.Activation) {
 }
 
 // viewOf finds the view below the scopes that loops lay over it.
-func viewOf(vars interpreter.Activation) *view {
+func viewOf(vars interpreter.Activation) *View {
 	for vars != nil {
 		switch a := vars.(type) {
-		case *view:
+		case *View:
 			return a
 		case *interpreter.ExecutionFrame:
 			vars = a.Activation

@@ -143,7 +143,7 @@ func allLoop(a *ast.AST, e ast.Expr) (condition ast.Expr, loop ast.Comprehension
 
 // render says what the parts of the expression are, for people, after it was evaluated on the view. Parts that cannot be evaluated, or that
 // loop and were not reached, are left out.
-func (p *Program) render(v *view) string {
+func (p *Program) render(v *View) string {
 	var b strings.Builder
 	v.budget = p.limits.budget(uint64(len(v.in.Pods)))
 	for i, part := range p.parts {
@@ -170,7 +170,7 @@ func (p *Program) render(v *view) string {
 }
 
 // culprits names who breaks an all(…) loop.
-func (p *part) culprits(v *view) string {
+func (p *part) culprits(v *View) string {
 	over, _, err := p.over.Eval(v)
 	elements, ok := over.(traits.Lister)
 	if err != nil || !ok {

@@ -11,13 +11,14 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
 
-// view is one member at one moment, as expressions see it. Variables are made when they are first asked for, and shared by the guards that
+// View is one member at one moment, as expressions see it. Variables are made when they are first asked for, and shared by the guards that
 // are judged on the same input; it belongs to one goroutine.
-type view struct {
+type View struct {
 	in  *Input
 	now time.Time
-	// elapsed is set for each guard: it depends on what the guard counts from.
+	// elapsed is set for each guard: it depends on what the guard counts from. So are metrics, by the names of their variables.
 	elapsed time.Duration
+	metrics map[string]ref.Val
 	// budget is what loops may still cost; see metered.
 	budget uint64
 	// taps are the values of the parts of the expression that was evaluated last, nil where one was not reached.
@@ -26,20 +27,28 @@ type view struct {
 	rows    []podRow
 	made    map[string]ref.Val
 	updated int
+	stable  int
+	regexes map[string]string
 }
 
-func newView(in *Input, now time.Time) *view {
-	v := &view{in: in, now: now, made: make(map[string]ref.Val, len(variables))}
+// NewView looks at an input at a moment. The input must not change while the view is in use.
+func NewView(in *Input, now time.Time) *View {
+	v := &View{in: in, now: now, made: make(map[string]ref.Val, len(variables))}
 	for i := range in.Pods {
 		if in.Pods[i].Updated {
 			v.updated++
+		} else if !in.Pods[i].Moving {
+			v.stable++
 		}
 	}
 	return v
 }
 
+// Input returns what the view looks at.
+func (v *View) Input() *Input { return v.in }
+
 // ResolveName implements cel.Activation.
-func (v *view) ResolveName(name string) (any, bool) {
+func (v *View) ResolveName(name string) (any, bool) {
 	switch name {
 	case varElapsed:
 		return types.Duration{Duration: v.elapsed}, true
@@ -51,6 +60,9 @@ func (v *view) ResolveName(name string) (any, bool) {
 	if val, ok := v.made[name]; ok {
 		return val, true
 	}
+	if val, ok := v.metrics[name]; ok {
+		return val, true
+	}
 	val := v.make(name)
 	if val == nil {
 		return nil, false
@@ -60,16 +72,16 @@ func (v *view) ResolveName(name string) (any, bool) {
 }
 
 // Parent implements cel.Activation.
-func (v *view) Parent() cel.Activation { return nil }
+func (v *View) Parent() cel.Activation { return nil }
 
-func (v *view) make(name string) ref.Val {
+func (v *View) make(name string) ref.Val {
 	switch name {
 	case varPods:
 		return v.podList(len(v.in.Pods), func(*Pod) bool { return true })
 	case varUpdated:
 		return v.podList(v.updated, func(p *Pod) bool { return p.Updated })
 	case varStable:
-		return v.podList(len(v.in.Pods)-v.updated, func(p *Pod) bool { return !p.Updated && !p.Moving })
+		return v.podList(v.stable, func(p *Pod) bool { return !p.Updated && !p.Moving })
 	case varUnits:
 		rows := make([]value[Unit], len(v.in.Units))
 		list := make([]ref.Val, len(rows))
@@ -89,7 +101,7 @@ func (v *view) make(name string) ref.Val {
 	return nil
 }
 
-func (v *view) podList(n int, belongs func(*Pod) bool) ref.Val {
+func (v *View) podList(n int, belongs func(*Pod) bool) ref.Val {
 	if v.rows == nil {
 		v.rows = make([]podRow, len(v.in.Pods))
 		for i := range v.rows {
@@ -114,7 +126,7 @@ var observed = []string{varUpdated, varStable, varPods, varUnits, varWorkload, v
 // missing says why an expression with these names has nothing to be judged on: an empty list would make all(…) true of nothing. The verdict
 // is empty where there is something. Without stable pods there is something to judge: at the end of a rollout there are none. Zero pods are
 // taken for what is wanted only where the workload itself is seen.
-func (v *view) missing(uses names, when v1alpha1.GuardWhen) (v1alpha1.Verdict, string) {
+func (v *View) missing(uses names, when v1alpha1.GuardWhen) (v1alpha1.Verdict, string) {
 	in := v.in
 	if in.Missing != "" {
 		return v1alpha1.VerdictInconclusive, in.Missing

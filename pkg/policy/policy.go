@@ -61,6 +61,13 @@ func (b *Book) Foresees() bool {
 	return !everything
 }
 
+// Lends says whether the guards of the namespace's runs may ask a metric source.
+func (b *Book) Lends(source Object) bool {
+	return slices.ContainsFunc(b.policies, func(p v1alpha1.ReleasePolicy) bool {
+		return b.broken[p.Name] == nil && mayMatch(p.Spec.MetricSources, source)
+	})
+}
+
 // Terms are those on which the runs of a namespace may move something in a member.
 type Terms struct {
 	Member Object

@@ -40,6 +40,8 @@ type admitter struct {
 	tekton     tektonclient.Interface
 	namespaces Namespaces
 	book       *policy.Book
+	// sources answer the guards' queries; nil where the hub has none.
+	sources Sources
 }
 
 // admit expands, decodes, defaults and validates the spec, resolves what it names, and compiles its guards. All mistakes are reported at once, as
@@ -203,7 +205,7 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 	out.Members = members
 
 	limits := guard.Limits{Params: append([]string{}, slices.Sorted(maps.Keys(out.Params))...)}
-	compile := func(guards []v1alpha1.Guard, at *field.Path) {
+	compile := func(guards []v1alpha1.Guard, at *field.Path) error {
 		for i := range guards {
 			if scope.Once {
 				guards[i].When, guards[i].For, guards[i].Deadline = v1alpha1.Before, nil, nil
@@ -212,8 +214,16 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 		_, list := guard.CompileAll(guards, at, limits)
 		errs = append(errs, list...)
 		out.Guards = append(out.Guards, guards...)
+		if len(list) > 0 {
+			return nil
+		}
+		list, err := a.measurable(ctx, guards, members, false, at)
+		errs = append(errs, list...)
+		return err
 	}
-	compile(slices.Clone(scope.Guards), p.Child("guards"))
+	if err := compile(slices.Clone(scope.Guards), p.Child("guards")); err != nil {
+		return nil, err
+	}
 	seen := map[string]bool{}
 	ask := func(names []string, at *field.Path) error {
 		for i, name := range names {
@@ -239,7 +249,9 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 			for i := range guards {
 				guards[i].Name = name + "/" + guards[i].Name
 			}
-			compile(guards, within)
+			if err := compile(guards, within); err != nil {
+				return err
+			}
 		}
 		return nil
 	}

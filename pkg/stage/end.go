@@ -89,7 +89,7 @@ func (r *Reconciler) retry(ctx context.Context, cr *v1beta1.CustomRun, run *Run,
 	cr.Status.StartTime, cr.Status.CompletionTime, cr.Status.Results = &now, nil, nil
 	r.forget(ctx, cr.UID)
 	setRunning(cr, run.Now, ReasonStarted, "trying again after: "+cutTo(o.Message, 900))
-	return time.Time{}, storeStatus(cr, &v1alpha1.RunStatus{Attempt: run.Status.Attempt + 1, Release: run.Status.Release})
+	return time.Time{}, storeStatus(cr, &v1alpha1.RunStatus{Attempt: run.Status.Attempt + 1, Release: run.Status.Release, Baselines: run.Status.Baselines})
 }
 
 // finish sets the terminal condition, with every result that the kind declares.

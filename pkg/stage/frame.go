@@ -48,6 +48,8 @@ type Config struct {
 	Records *release.Records
 	Locks   *release.Locks
 	Clock   clock.PassiveClock
+	// Sources answer the guards that ask for metrics; nil where the hub has none.
+	Sources Sources
 	// Retention is how long records of releases are kept after their end; for ever where it is zero.
 	Retention time.Duration
 	// LockRecheck is how often a stage that waits for another release looks whether that is over, should no event say so.
@@ -161,4 +163,7 @@ func (w *writtenVersions) drop(uid types.UID) {
 func (f *Frame) forget(_ context.Context, uid types.UID) {
 	f.Fleet.Close(uid)
 	f.guards.drop(uid)
+	if f.Sources != nil {
+		f.Sources.Forget(uid)
+	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/guard"
+	"github.com/periplus-dev/periplus/pkg/guard/source"
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
@@ -22,39 +23,121 @@ type Judging struct {
 }
 
 // Judge judges the guards of one time for each member, notes the verdicts in the run's status, and returns what they come to, with the
-// time at which they want to be judged again.
+// time at which they want to be judged again. Before the first move it samples the baselines of all guards, whatever their time.
 func (r *Run) Judge(when v1alpha1.GuardWhen, j Judging) (guard.Summary, time.Time) {
-	var mine []v1alpha1.GuardStatus
-	var wake time.Time
-	moment := guard.Moment{Now: r.Now, Step: j.Step, FirstMove: j.FirstMoved, Move: j.Moved}
-	inputs := map[string]guard.Input{}
+	bench := &bench{run: r, judging: j, views: map[viewKey]*guard.View{}, moment: guard.Moment{Now: r.Now, Step: j.Step, FirstMove: j.FirstMoved, Move: j.Moved}}
 	for _, p := range r.guards.Programs() {
 		g := p.Guard()
-		if g.When != when {
-			continue
-		}
 		for _, m := range j.Members {
 			if !r.judgedIn(g.Name, m) {
 				continue
 			}
-			if _, ok := inputs[m]; !ok {
-				inputs[m] = r.guardInput(m, j)
+			// What moves something has the baselines of all its guards before that, or not at all.
+			timely := g.When == when && (!r.moves || when == v1alpha1.Before) || when == v1alpha1.Before && r.moves
+			if timely && !bench.baselines(p, m) {
+				continue
 			}
-			prev := r.guardStatus(g.Name, m, when, j.Step)
-			in := inputs[m]
-			if r.demanded(g.Name) {
-				in.Params = nil // a run has no say in what is demanded of it.
+			if g.When == when {
+				bench.judge(p, m, when)
 			}
-			next, at := guard.Judge(p, prev, moment, in)
-			r.setGuardStatus(next)
-			if next.Verdict != prev.Verdict {
-				r.frame.metrics.verdict(r.Admitted.Kind, next.Verdict)
-			}
-			mine = append(mine, next)
-			wake = earlier(wake, at)
 		}
 	}
-	return guard.Worst(mine), wake
+	return guard.Worst(bench.judged), bench.wake
+}
+
+// bench is where the guards of one time are judged in one pass.
+type bench struct {
+	run     *Run
+	judging Judging
+	moment  guard.Moment
+	views   map[viewKey]*guard.View
+	judged  []v1alpha1.GuardStatus
+	wake    time.Time
+}
+
+// viewKey tells views apart. A run has no say in what is demanded of it: its params are not seen there.
+type viewKey struct {
+	member   string
+	demanded bool
+}
+
+func (b *bench) view(member string, demanded bool) *guard.View {
+	key := viewKey{member, demanded}
+	v, ok := b.views[key]
+	if !ok {
+		in := b.run.guardInput(member, b.judging)
+		if demanded {
+			in.Params = nil
+		}
+		v = guard.NewView(&in, b.run.Now)
+		b.views[key] = v
+	}
+	return v
+}
+
+func (b *bench) judge(p *guard.Program, member string, when v1alpha1.GuardWhen) {
+	r, g := b.run, p.Guard()
+	prev, v := r.guardStatus(g.Name, member, when, b.judging.Step), b.view(member, r.demanded(g.Name))
+	judged := b.answered(p, v, false, func(a guard.Answers) guard.Judged { return p.Judge(prev, b.moment, v, a) })
+	b.note(prev, judged)
+}
+
+// baselines samples those baselines of a guard that are not there yet, and says whether all are.
+func (b *bench) baselines(p *guard.Program, member string) bool {
+	r, g := b.run, p.Guard()
+	if len(p.BaselineMetrics()) == 0 || len(guard.BaselinesOf(r.Status.Baselines, g.Name, member)) == len(p.BaselineMetrics()) {
+		return true
+	}
+	prev, v := r.guardStatus(g.Name, member, g.When, 0), b.view(member, r.demanded(g.Name))
+	var found []v1alpha1.Baseline
+	judged := b.answered(p, v, true, func(a guard.Answers) guard.Judged {
+		var judged guard.Judged
+		judged, found = p.Baselines(prev, r.Now, v, a)
+		return judged
+	})
+	r.Status.Baselines = append(r.Status.Baselines, found...)
+	if judged.Status.Verdict == v1alpha1.VerdictPass {
+		return true
+	}
+	b.note(prev, judged)
+	return false
+}
+
+// answered judges on what sources have said, and asks them for what is wanted then.
+func (b *bench) answered(p *guard.Program, v *guard.View, baseline bool, judge func(guard.Answers) guard.Judged) guard.Judged {
+	r, g := b.run, p.Guard()
+	if !p.Measures() {
+		return judge(guard.Answers{})
+	}
+	in := v.Input()
+	answers := guard.Answers{Baselines: guard.BaselinesOf(r.Status.Baselines, g.Name, in.Member)}
+	if r.frame.Sources == nil {
+		return judge(answers)
+	}
+	key := source.Key{Run: r.UID, Attempt: r.Status.Attempt, Guard: g.Name, Member: in.Member, Baseline: baseline}
+	about := source.About{Namespace: r.Namespace, Labels: in.MemberLabels, Seen: in}
+	answers.Lags = r.frame.Sources.Lags(p.Sources(), in.Member, in.MemberLabels)
+	answers.Sample = r.frame.Sources.Sample(key, nil, about, r.wake)
+	judged := judge(answers)
+	if judged.Ask == nil {
+		return judged
+	}
+	// Some answer at once.
+	if s := r.frame.Sources.Sample(key, judged.Ask, about, r.wake); s != answers.Sample {
+		answers.Sample = s
+		judged = judge(answers)
+	}
+	return judged
+}
+
+// note keeps a judgement.
+func (b *bench) note(prev v1alpha1.GuardStatus, judged guard.Judged) {
+	b.run.setGuardStatus(judged.Status)
+	if judged.Status.Verdict != prev.Verdict {
+		b.run.frame.metrics.verdict(b.run.Admitted.Kind, judged.Status.Verdict)
+	}
+	b.judged = append(b.judged, judged.Status)
+	b.wake = earlier(b.wake, judged.WakeAt)
 }
 
 // guardStatus is what is known of a guard; an After guard is judged anew for each step.

@@ -144,7 +144,7 @@ func (a *admitter) demand(ctx context.Context, out *v1alpha1.Admitted, p *field.
 	for _, ref := range slices.SortedFunc(maps.Keys(sets), func(x, y v1alpha1.GuardSetRef) int {
 		return strings.Compare(x.Namespace+"/"+x.Name, y.Namespace+"/"+y.Name)
 	}) {
-		guards, more, err := a.demandedGuards(ctx, sets[ref], p)
+		guards, more, err := a.demandedGuards(ctx, sets[ref], in[ref], p)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +161,7 @@ func (a *admitter) demand(ctx context.Context, out *v1alpha1.Admitted, p *field.
 }
 
 // demandedGuards reads a GuardSet of the platform's. Its guards know no params: those are the run's own words.
-func (a *admitter) demandedGuards(ctx context.Context, want policy.GuardSet, p *field.Path) ([]v1alpha1.Guard, field.ErrorList, error) {
+func (a *admitter) demandedGuards(ctx context.Context, want policy.GuardSet, members []string, p *field.Path) ([]v1alpha1.Guard, field.ErrorList, error) {
 	by := want.Policies[0]
 	what := fmt.Sprintf("ReleasePolicy %q demands GuardSet %s/%s", by, want.Namespace, want.Name)
 	set, err := a.client.StagesV1alpha1().GuardSets(want.Namespace).Get(ctx, want.Name, metav1.GetOptions{})
@@ -181,6 +181,12 @@ func (a *admitter) demandedGuards(ctx context.Context, want policy.GuardSet, p *
 		guards[i].Name = guardName(by, want.Name, guards[i].Name)
 	}
 	_, more := guard.CompileAll(guards, within, guard.Limits{Params: []string{}})
+	if len(more) == 0 {
+		// What the platform's guards ask needs nobody's leave.
+		if more, err = a.measurable(ctx, guards, members, true, within); err != nil {
+			return nil, nil, err
+		}
+	}
 	var errs field.ErrorList
 	for _, e := range append(wrong, more...) {
 		errs = append(errs, forbidden(p, fmt.Sprintf("%s, in which something is wrong that those who keep it must mend: %v", what, brief(e))))

@@ -263,7 +263,7 @@ func (r *Reconciler) begin(cr *v1beta1.CustomRun) {
 
 // admit fixes what the stage is, before anything moves; the next pass is woken by the write of it.
 func (r *Reconciler) admit(ctx context.Context, cr *v1beta1.CustomRun, run *Run) (time.Time, error) {
-	a := admitter{task: r.Task, client: r.Periplus, fleet: r.Fleet, run: run, tasks: r.tasks, tekton: r.Tekton, namespaces: r.Namespaces}
+	a := admitter{task: r.Task, client: r.Periplus, fleet: r.Fleet, run: run, tasks: r.tasks, tekton: r.Tekton, namespaces: r.Namespaces, sources: r.Sources}
 	admitted, err := a.admit(ctx, cr)
 	var bad *invalidError
 	if until := run.Started.Add(lateness); errors.As(err, &bad) && onlyMissing(bad) && run.Now.Before(until) {

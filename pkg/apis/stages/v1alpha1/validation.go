@@ -158,12 +158,16 @@ func (g *Guard) Validate(p *field.Path) field.ErrorList {
 	if d := g.Deadline; d != nil {
 		if d.Duration <= 0 {
 			errs = append(errs, field.Invalid(p.Child("deadline"), d.Duration.String(), "must be longer than 0"))
-		} else if least := lengthOf(g.InitialDelay) + lengthOf(g.For); least >= d.Duration {
-			errs = append(errs, field.Invalid(p.Child("deadline"), d.Duration.String(), "must be longer than initialDelay and for together, "+least.String()))
+		} else if least := max(lengthOf(g.InitialDelay), g.longestWindow()) + lengthOf(g.For); least >= d.Duration {
+			errs = append(errs, field.Invalid(p.Child("deadline"), d.Duration.String(), "must be longer than for and the longer of initialDelay and the metrics' windows together, "+least.String()))
 		}
 	}
 	if g.Limits.Failures < 0 {
 		errs = append(errs, field.Invalid(p.Child("limits", "failures"), g.Limits.Failures, "must be 1 or more"))
+	}
+	errs = append(errs, g.validateMetrics(p)...)
+	if g.Limits.MinSamples < 0 {
+		errs = append(errs, field.Invalid(p.Child("limits", "minSamples"), g.Limits.MinSamples, "must be 1 or more"))
 	}
 	if g.Limits.ConsecutiveErrors < 0 {
 		errs = append(errs, field.Invalid(p.Child("limits", "consecutiveErrors"), g.Limits.ConsecutiveErrors, "must be 1 or more"))

@@ -1,0 +1,119 @@
+package guard
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+)
+
+// BaselineMetrics are the guard's metrics whose baselines it compares with, by name.
+func (p *Program) BaselineMetrics() []string { return slices.Clone(p.baselines) }
+
+// Baselines judges the sampling of a guard's baselines for one member, which comes before the first move whatever the guard's When is. have are those that are there; found are
+// new ones. Once all are there the verdict is Pass. Until then it is Pending, Inconclusive or Error, and with OnNoData or OnError Fail it is Fail
+// after Limits.ConsecutiveErrors samples in a row without a number: a guard without its baseline could never be judged.
+//
+// prev is what it returned last; a.Sample is a sample that was asked for here.
+func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a Answers) (judged Judged, found []v1alpha1.Baseline) {
+	j := begin(p, prev, Moment{Now: now}, v.in)
+	j.next.Metrics = nil
+	var open []string
+	for _, name := range p.baselines {
+		if _, has := a.Baselines[name]; !has {
+			open = append(open, name)
+		}
+	}
+	done := func() (Judged, []v1alpha1.Baseline) {
+		j.end("")
+		return Judged{Status: j.next, WakeAt: j.wakeAt, Ask: j.ask}, found
+	}
+	switch {
+	case len(open) == 0:
+		j.is(v1alpha1.VerdictPass, "")
+		return done()
+	case v.in.Missing != "":
+		j.is(v1alpha1.VerdictInconclusive, v.in.Missing)
+		return done()
+	case len(v.in.Pods) == 0:
+		j.is(v1alpha1.VerdictInconclusive, "no pod is seen to sample a baseline of")
+		return done()
+	}
+	s := a.Sample
+	if s != nil && s.At.After(now) {
+		s = nil
+	}
+	if s == nil || j.due && !j.lastSample.IsZero() && s.At.Before(j.lastSample.Add(j.interval)) {
+		if j.due {
+			j.ask = p.ask(v, open, true)
+		}
+		j.wake(j.lastSample.Add(j.interval))
+		if j.prev.Verdict == "" || j.lastSample.IsZero() {
+			j.is(v1alpha1.VerdictPending, "the baseline is being sampled")
+		} else {
+			j.is(j.prev.Verdict, j.prev.Message)
+		}
+		return done()
+	}
+	j.sampled = s.At
+	j.count(j.lastSample.IsZero() || !s.At.Before(j.lastSample.Add(j.interval)))
+	verdict, why := v1alpha1.VerdictPass, ""
+	for _, name := range open {
+		val, wrong, reason := read(name, p.guard.Metrics[name], s.Metrics[name])
+		if wrong != "" {
+			if severity(wrong) > severity(verdict) {
+				verdict, why = wrong, "baseline of "+reason
+			}
+			continue
+		}
+		number, ok := val.Value().(float64)
+		if !ok || math.IsInf(number, 0) {
+			verdict, why = v1alpha1.VerdictError, fmt.Sprintf("baseline of metric %s is infinite", name)
+			continue
+		}
+		found = append(found, v1alpha1.Baseline{
+			Guard: p.guard.Name, Member: v.in.Member, Metric: name, Query: cut(s.Metrics[name].Query, maxQuery), Value: strconv.FormatFloat(number, 'g', -1, 64), Time: metav1.NewTime(s.At.UTC().Truncate(time.Second)),
+		})
+	}
+	if verdict == v1alpha1.VerdictPass {
+		j.is(verdict, "")
+		return done()
+	}
+	j.wake(j.lastSample.Add(j.interval))
+	limit, action := max(1, p.guard.Limits.ConsecutiveErrors), p.guard.OnError
+	if verdict == v1alpha1.VerdictInconclusive {
+		action = p.guard.OnNoData
+	}
+	if j.counted && j.next.ConsecutiveErrors < limit {
+		j.next.ConsecutiveErrors++
+	}
+	if action == v1alpha1.Fail && j.next.ConsecutiveErrors >= limit {
+		verdict, why = v1alpha1.VerdictFail, fmt.Sprintf("no baseline in %d samples in a row: %s", limit, why)
+	}
+	j.is(verdict, cut(why, 2*maxValue))
+	return done()
+}
+
+// BaselinesOf are the baselines of a guard in a member, out of those that were recorded.
+func BaselinesOf(all []v1alpha1.Baseline, guard, member string) map[string]float64 {
+	var out map[string]float64
+	for _, b := range all {
+		if b.Guard != guard || b.Member != member {
+			continue
+		}
+		number, err := strconv.ParseFloat(b.Value, 64)
+		if err != nil || math.IsNaN(number) {
+			continue // damaged: as if it was not there.
+		}
+		if out == nil {
+			out = map[string]float64{}
+		}
+		out[b.Metric] = number
+	}
+	return out
+}

@@ -1,0 +1,121 @@
+package stage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/guard"
+	"github.com/periplus-dev/periplus/pkg/guard/source"
+	"github.com/periplus-dev/periplus/pkg/policy"
+)
+
+// Sources is what stages need of metric sources. The methods and what they promise are described at source.Sampler.
+type Sources interface {
+	Sample(key source.Key, ask *guard.Ask, about source.About, wake func()) *guard.Sample
+	Lags(sources []string, member string, labels map[string]string) map[string]time.Duration
+	Check(q guard.Query, member string, labels map[string]string) error
+	Forget(run types.UID)
+}
+
+// measurable says what is wrong with the metrics of guards: a source that is not there or not given to the namespace, a query that its source cannot read. Guards stand at p.
+// free is true where any source may be asked.
+func (a *admitter) measurable(ctx context.Context, guards []v1alpha1.Guard, members []string, free bool, p *field.Path) (field.ErrorList, error) {
+	var errs field.ErrorList
+	for i := range guards {
+		for _, q := range guard.Example(guards[i]) {
+			at := p.Index(i).Child("metrics").Key(q.Metric)
+			if a.sources == nil {
+				errs = append(errs, field.Forbidden(at.Child("source"), "this hub asks no metric sources"))
+				continue
+			}
+			if q.Source != v1alpha1.SourcePods && !free {
+				wrong, err := a.lent(ctx, q.Source, at.Child("source"))
+				if err != nil {
+					return nil, err
+				}
+				if wrong != nil {
+					errs = append(errs, wrong)
+					continue
+				}
+			}
+			wrong, err := a.answerable(q, members, at)
+			if err != nil {
+				return nil, err
+			}
+			errs = append(errs, wrong...)
+		}
+	}
+	return errs, nil
+}
+
+// lent says why the run's namespace may not ask a source; nil where it may.
+func (a *admitter) lent(ctx context.Context, name string, at *field.Path) (*field.Error, error) {
+	if !nameable(name) {
+		return field.Invalid(at, name, "must be the name of a MetricSource, or "+v1alpha1.SourcePods), nil
+	}
+	src, err := a.client.FleetV1alpha1().MetricSources().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		missing := field.NotFound(at, name)
+		missing.Detail = "there is no such MetricSource; kubectl get metricsources lists them, and " + v1alpha1.SourcePods + " is always there"
+		return missing, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading MetricSource %s: %w", name, err)
+	}
+	book, err := a.policies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !book.Lends(policy.Object{Name: name, Labels: src.Labels}) {
+		return forbidden(at, fmt.Sprintf("no ReleasePolicy gives MetricSource %s to namespace %s: ask those who keep the policies", name, a.run.Namespace)), nil
+	}
+	return nil, nil
+}
+
+// answerable says what is wrong with a query, in whichever member it is asked for.
+func (a *admitter) answerable(q guard.Query, members []string, at *field.Path) (field.ErrorList, error) {
+	seen := map[string]bool{}
+	var errs field.ErrorList
+	for _, m := range members {
+		info, err := a.fleet.Info(m)
+		if err != nil {
+			continue // its absence is reported where members are chosen.
+		}
+		err = a.sources.Check(q, m, info.Labels)
+		if err == nil || seen[err.Error()] {
+			continue
+		}
+		seen[err.Error()] = true
+		var wrong *source.QueryError
+		switch {
+		case errors.Is(err, source.ErrUnknown):
+			errs = append(errs, field.NotFound(at.Child("source"), q.Source))
+		case errors.As(err, &wrong):
+			errs = append(errs, field.Invalid(at.Child("query"), q.Query, wrong.Error()))
+		default:
+			errs = append(errs, field.Invalid(at.Child("source"), q.Source, err.Error()))
+		}
+	}
+	return errs, nil
+}
+
+// asked are the sources that guards ask, once each.
+func asked(guards []v1alpha1.Guard) []string {
+	names := map[string]bool{}
+	for i := range guards {
+		for _, m := range guards[i].Metrics {
+			names[m.Source] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
