@@ -16,6 +16,7 @@ import (
 
 	apiv1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
@@ -287,4 +288,29 @@ func (p *port) restarts(member string) (n int32) {
 		}
 	}
 	return n
+}
+
+// ready waits until so many pods of a member are ready on an image, and returns their names and when the last of them became so.
+func (p *port) ready(member, image string, want int) (names []string, since time.Time) {
+	p.t.Helper()
+	p.eventually(fmt.Sprintf("%d pods of %s are ready on %s", want, member, image), func() (bool, string) {
+		names, since = nil, time.Time{}
+		pods, err := p.kube[member].CoreV1().Pods(p.ns).List(context.Background(), metav1.ListOptions{})
+		if err != nil {
+			return false, err.Error()
+		}
+		for _, pod := range pods.Items {
+			if s := pod.Status.ContainerStatuses; len(s) == 0 || !strings.HasSuffix(s[0].Image, image) || !ready(&pod) {
+				continue
+			}
+			names = append(names, pod.Name)
+			for _, c := range pod.Status.Conditions {
+				if c.Type == corev1.PodReady && c.LastTransitionTime.After(since) {
+					since = c.LastTransitionTime.Time
+				}
+			}
+		}
+		return len(names) == want, fmt.Sprint(names)
+	})
+	return names, since
 }
