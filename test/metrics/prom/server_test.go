@@ -136,7 +136,7 @@ func TestAProxyPassesOnAndHasTheFaultsItIsGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	fresh := func(token string) *http.Client {
 		return &http.Client{Transport: bearer{token, &http.Transport{DisableKeepAlives: true}}}
 	}

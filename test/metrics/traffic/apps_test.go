@@ -52,7 +52,7 @@ func TestAPodShowsTheVersionThatItsContainerRunsAndIsAskedOnlyWhileReady(t *test
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer apps.Close()
+	defer func() { _ = apps.Close() }()
 	n, err := apps.Play("shop", map[string]Behaviour{"v1": {Rate: 2000}})
 	if err != nil {
 		t.Fatal(err)
