@@ -294,6 +294,7 @@ func TestTwoSeriesAreAnErrorThatNamesThem(t *testing.T) {
 
 // A metric that balancers smooth shows for a while what the old version did.
 func TestSamplesOfAMetricThatLagsCountOnlyOnceTheOldVersionIsBehind(t *testing.T) {
+	t.Parallel()
 	const smoothing = 8 * time.Second
 	behaves := func(errors float64) traffic.Behaviour {
 		return traffic.Behaviour{Rate: 100, Errors: errors, Latency: 20 * time.Millisecond, Smoothing: smoothing}
@@ -336,6 +337,7 @@ func TestSamplesOfAMetricThatLagsCountOnlyOnceTheOldVersionIsBehind(t *testing.T
 }
 
 func TestTheLastStepWithNoStablePodLeftDoesWhatAgainstSays(t *testing.T) {
+	t.Parallel()
 	bumpBoth := "members: [m1]\n" + toV2 + "\norder: [dca, dcb]"
 	guard := func(source, against string) string {
 		return "name: no-worse, interval: 1s, deadline: 20s, against: " + against + ", expr: 'metrics.errors <= 2.0 * metrics.base + 0.015', metrics: {" +
