@@ -15,7 +15,7 @@ func (r *Reconciler) announce(ctx context.Context, before, after *v1beta1.Custom
 	rec := controller.GetEventRecorder(ctx)
 	say := func(kind, reason, message string) {
 		if rec != nil {
-			rec.Event(after, kind, reason, cutTo(message, 1000))
+			rec.Event(after, kind, reason, shorten(message, 1000))
 		}
 	}
 	cond := after.Status.GetCondition(apis.ConditionSucceeded)

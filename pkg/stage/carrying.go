@@ -37,7 +37,7 @@ func (r *Reconciler) endChildren(ctx context.Context, cr *v1beta1.CustomRun, run
 	case run.Now.Before(patience) && err != nil:
 		return time.Time{}, err
 	case run.Now.Before(patience) && len(running) > 0:
-		out := Wait(ReasonEndingChildren, fmt.Sprintf("ending: %s; waits for %s", cutTo(o.Message, 500), listed(running, 10))).LimitedBy(patience)
+		out := Wait(ReasonEndingChildren, fmt.Sprintf("ending: %s; waits for %s", shorten(o.Message, 500), listed(running, 10))).LimitedBy(patience)
 		r.wait(ctx, cr, run, out)
 		return patience, nil
 	case err != nil:
@@ -133,7 +133,7 @@ func (r *Run) SettleGuards(ctx context.Context, member string) error {
 	if len(mine) == 0 {
 		return nil
 	}
-	name := cutTo(r.Task+"/"+member, 253)
+	name := shorten(r.Task+"/"+member, 253)
 	err := r.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.AddVerdicts(st, name, verdictsOf(name, mine)) })
 	if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsNotFound(err) {
 		return err

@@ -24,7 +24,7 @@ func (r *Reconciler) decide(ctx context.Context, cr *v1beta1.CustomRun, run *Run
 	if run.Release == nil {
 		return r.end(ctx, cr, run) // nothing was moved, so nothing is to be held back.
 	}
-	setRunning(cr, run.Now, o.Reason, "ending: "+cutTo(o.Message, 900))
+	setRunning(cr, run.Now, o.Reason, "ending: "+shorten(o.Message, 900))
 	return run.Now, storeStatus(cr, run.Status)
 }
 
@@ -88,7 +88,7 @@ func (r *Reconciler) retry(ctx context.Context, cr *v1beta1.CustomRun, run *Run,
 	cr.Status.RetriesStatus = append(cr.Status.RetriesStatus, kept.Status)
 	cr.Status.StartTime, cr.Status.CompletionTime, cr.Status.Results = &now, nil, nil
 	r.forget(ctx, cr.UID)
-	setRunning(cr, run.Now, ReasonStarted, "trying again after: "+cutTo(o.Message, 900))
+	setRunning(cr, run.Now, ReasonStarted, "trying again after: "+shorten(o.Message, 900))
 	return time.Time{}, storeStatus(cr, &v1alpha1.RunStatus{Attempt: run.Status.Attempt + 1, Release: run.Status.Release, Baselines: run.Status.Baselines})
 }
 
@@ -102,7 +102,7 @@ func (r *Reconciler) finish(ctx context.Context, cr *v1beta1.CustomRun, run *Run
 			return time.Time{}, err
 		}
 	}
-	o.Message = cutTo(o.Message, 2000)
+	o.Message = shorten(o.Message, 2000)
 	now := metav1.NewTime(run.Now)
 	cr.Status.CompletionTime = &now
 	setResults(cr, results)
@@ -132,7 +132,7 @@ func (r *Reconciler) recordVerdicts(ctx context.Context, run *Run) error {
 func trimmed(st *v1alpha1.RunStatus) ([]byte, error) {
 	kept := v1alpha1.RunStatus{Attempt: st.Attempt, Release: st.Release, Step: st.Step, Question: st.Question}
 	for _, g := range st.Guards {
-		g.Expr, g.Value, g.Message = "", cutTo(g.Value, 256), cutTo(g.Message, 256)
+		g.Expr, g.Value, g.Message = "", shorten(g.Value, 256), shorten(g.Message, 256)
 		kept.Guards = append(kept.Guards, g)
 	}
 	return encode(&kept)

@@ -227,7 +227,7 @@ func (p *goingBack) finish(ctx context.Context) (*Outcome, error) {
 				t.Back = &at
 			}
 		}
-		st.Rollback.CompletionTime, st.Rollback.Message, st.Message = &at, cutTo(message, 1000), cutTo(message, 1000)
+		st.Rollback.CompletionTime, st.Rollback.Message, st.Message = &at, shorten(message, 1000), shorten(message, 1000)
 		st.Phase = v1alpha1.ReleaseRunning // whether the run is over is for the Release controller to see.
 		if len(missed) == 0 && !slices.ContainsFunc(st.Touched, func(t v1alpha1.Touched) bool { return t.Back == nil }) {
 			st.Phase = v1alpha1.ReleaseRolledBack

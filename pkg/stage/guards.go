@@ -247,7 +247,7 @@ func verdictsOf(task string, guards []v1alpha1.GuardStatus) []v1alpha1.RecordedV
 			continue
 		}
 		out = append(out, v1alpha1.RecordedVerdict{
-			Run: cutTo(task, 253), Guard: cutTo(g.Name, 253), Member: g.Member, Verdict: g.Verdict, Value: cutTo(g.Value, 512), Time: *t,
+			Run: shorten(task, 253), Guard: shorten(g.Name, 253), Member: g.Member, Verdict: g.Verdict, Value: shorten(g.Value, 512), Time: *t,
 		})
 	}
 	return out

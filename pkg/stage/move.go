@@ -215,7 +215,7 @@ func (p *moving) eachUnit(do func(u *workload.Unit) error) error {
 }
 
 func (p *moving) move(u *workload.Unit, what string) v1alpha1.Move {
-	return v1alpha1.Move{Member: u.Member, Workload: u.Workload, Run: p.run.Task, What: cutTo(what, 253), Time: p.run.Stamp()}
+	return v1alpha1.Move{Member: u.Member, Workload: u.Workload, Run: p.run.Task, What: shorten(what, 253), Time: p.run.Stamp()}
 }
 
 // advance lowers partitions towards the step's wish, as far as the limits let it.

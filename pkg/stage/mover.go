@@ -257,5 +257,5 @@ func (p *moving) summary() string {
 		u := &p.world.Units[i]
 		parts = append(parts, fmt.Sprintf("%s %d/%d updated", u.Ref(), u.Count().Updated, u.Replicas))
 	}
-	return cutTo(strings.Join(parts, ", "), 900)
+	return shorten(strings.Join(parts, ", "), 900)
 }

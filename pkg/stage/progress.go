@@ -91,5 +91,5 @@ func unitProgress(u *workload.Unit, want func(u *workload.Unit) int32) v1alpha1.
 }
 
 func troubleOf(p *workload.Pod) string {
-	return cutTo(fmt.Sprintf("pod %s: %s: %s", p.Name, p.Reason, p.Message), 256)
+	return shorten(fmt.Sprintf("pod %s: %s: %s", p.Name, p.Reason, p.Message), 256)
 }

@@ -384,7 +384,7 @@ func (r *Reconciler) compiled(key guardKey, guards []v1alpha1.Guard) (*guard.Set
 
 // wait notes what a run waits for.
 func (r *Reconciler) wait(ctx context.Context, cr *v1beta1.CustomRun, run *Run, out Outcome) {
-	w := &v1alpha1.Waiting{Reason: out.Reason, For: cutTo(out.Message, 1024), Since: run.Stamp(), Who: out.Who, Command: out.Command}
+	w := &v1alpha1.Waiting{Reason: out.Reason, For: shorten(out.Message, 1024), Since: run.Stamp(), Who: out.Who, Command: out.Command}
 	if old := run.Status.Waiting; old != nil && old.Reason == out.Reason {
 		w.Since = old.Since
 	}

@@ -186,7 +186,7 @@ func (r *Run) recordStage(ctx context.Context, results map[string]string) error 
 	if err := r.SeeRelease(ctx); err != nil || r.Release == nil {
 		return err
 	}
-	rec := v1alpha1.StageRecord{Carrier: cutTo(r.Carrier, 512), Name: cutTo(r.Task, 253), Kind: r.Admitted.Kind, Run: r.Name, UID: r.UID,
+	rec := v1alpha1.StageRecord{Carrier: shorten(r.Carrier, 512), Name: shorten(r.Task, 253), Kind: r.Admitted.Kind, Run: r.Name, UID: r.UID,
 		SpecHash: specHash(r.Admitted), Results: results, Time: r.Stamp()}
 	return r.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.SetStage(st, rec) })
 }

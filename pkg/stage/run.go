@@ -151,13 +151,6 @@ func taskName(cr *v1beta1.CustomRun) string {
 	return cr.Name
 }
 
-func cutTo(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	return s[:n-3] + "..."
-}
-
 // LockedByAnother says which release other than this run's holds a unit, or nil.
 func (r *Run) LockedByAnother(ctx context.Context, u *workload.Unit) (*release.HeldError, error) {
 	rel := r.Release

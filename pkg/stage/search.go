@@ -119,9 +119,9 @@ func (p *goingBack) isKnown() Outcome {
 func (p *goingBack) nothingFound() Outcome {
 	switch {
 	case len(p.open) > 0:
-		return Wait(ReasonConnecting, cutTo(strings.Join(append(p.open, p.gone...), "; "), 900))
+		return Wait(ReasonConnecting, shorten(strings.Join(append(p.open, p.gone...), "; "), 900))
 	case len(p.gone) > 0 && p.Spec.OnUnreachable == v1alpha1.UnreachableWait:
-		return Wait(ReasonUnreachable, cutTo(strings.Join(p.gone, "; "), 900))
+		return Wait(ReasonUnreachable, shorten(strings.Join(p.gone, "; "), 900))
 	}
 	missed := append(slices.Clone(p.gone), p.state.Unread...)
 	message := fmt.Sprintf("no workload of namespace %s in %s carries a lock of release %s of hub %s", p.run.Namespace, shorten(strings.Join(p.state.Searched, ", "), maxQuoted),
@@ -130,7 +130,7 @@ func (p *goingBack) nothingFound() Outcome {
 		message = "no member could be searched"
 	}
 	if len(missed) > 0 {
-		return Fail(ReasonLeftBehind, cutTo(message+"; "+strings.Join(missed, "; "), 1000)+p.notLookedAt())
+		return Fail(ReasonLeftBehind, shorten(message+"; "+strings.Join(missed, "; "), 1000)+p.notLookedAt())
 	}
 	return Fail(ReasonInvalid, "spec.fromMembers.release: "+message+": nothing goes back; the annotation "+v1alpha1.AnnotationLock+" on workloads says which releases hold them"+p.notLookedAt())
 }

@@ -262,7 +262,7 @@ func (p *goingBack) settle(context.Context) (*Outcome, error) {
 		if p.wait != "" {
 			reason = p.wait
 		}
-		out := Wait(reason, cutTo(strings.Join(p.open, "; "), 900))
+		out := Wait(reason, shorten(strings.Join(p.open, "; "), 900))
 		return &out, nil
 	}
 	if len(p.gone) > 0 && p.Spec.OnUnreachable == v1alpha1.UnreachableWait {

@@ -124,7 +124,11 @@ func (c *closer) makeRollback(ctx context.Context, rel *v1alpha1.Release, name, 
 		return nil, fmt.Errorf("encoding the rollback of release %s/%s: %w", rel.Namespace, rel.Name, err)
 	}
 	cr := &v1beta1.CustomRun{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: rel.Namespace, Annotations: map[string]string{v1alpha1.AnnotationRelease: rel.Name}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: rel.Namespace, Annotations: map[string]string{v1alpha1.AnnotationRelease: rel.Name},
+			// It goes with the record, as no PipelineRun has it.
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Release", Name: rel.Name, UID: rel.UID}},
+		},
 		Spec: v1beta1.CustomRunSpec{
 			CustomSpec: &v1beta1.EmbeddedCustomRunSpec{
 				TypeMeta: runtime.TypeMeta{APIVersion: v1alpha1.SchemeGroupVersion.String(), Kind: "Rollback"}, Spec: runtime.RawExtension{Raw: raw},

@@ -49,7 +49,7 @@ func TestARollbackThatSomebodyAsksForAfterTheEndIsMadeOnce(t *testing.T) {
 			if err := json.Unmarshal(cr.Spec.CustomSpec.Spec.Raw, &spec); err != nil || spec.Release != relName {
 				t.Errorf("it takes back %q: %v", spec.Release, err)
 			}
-			if cr.Annotations[v1alpha1.AnnotationRelease] != relName || cr.Annotations[v1alpha1.AnnotationInitiator] != "carol" || cr.GetTimeout() != stage.Patience || len(cr.OwnerReferences) > 0 {
+			if cr.Annotations[v1alpha1.AnnotationRelease] != relName || cr.Annotations[v1alpha1.AnnotationInitiator] != "carol" || cr.GetTimeout() != stage.Patience || len(cr.OwnerReferences) != 1 || cr.OwnerReferences[0].Kind != "Release" || cr.OwnerReferences[0].Name != relName {
 				t.Errorf("annotations %v, timeout %s, owners %v", cr.Annotations, cr.GetTimeout(), cr.OwnerReferences)
 			}
 			q.clock.Step(time.Second)
