@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +19,7 @@ type Record struct {
 	Holder string `json:"holder"`
 	// Revision that the holder changed the pod to.
 	Revision string `json:"revision"`
-	// Time of the patch. For people; nothing is decided by it.
+	// Time of the patch. For people, and for those who measure; no change is decided by it.
 	Time metav1.Time `json:"time"`
 	// Containers that the change restarts, as they were before. Empty where only labels or annotations changed.
 	Containers []ContainerBefore `json:"containers,omitempty"`
@@ -68,6 +69,14 @@ func RestartsSince(pod *corev1.Pod) int32 {
 		}
 	}
 	return n
+}
+
+// Begun is when the pod began to become what it is: when it was last changed in place, by whomever, or when it was made.
+func Begun(pod *corev1.Pod) time.Time {
+	if r, err := recordOf(pod); err == nil && r.Time.After(pod.CreationTimestamp.Time) {
+		return r.Time.Time
+	}
+	return pod.CreationTimestamp.Time
 }
 
 func (r Record) before(container string) (ContainerBefore, bool) {

@@ -131,7 +131,8 @@ func (a *inPlaceSets) addPods(u *Unit, set *appsv1alpha1.InPlaceSet, pods cache.
 		p.Started = u.Observed && p.Revision == u.UpdateRevision
 		p.Updated = p.Started && inplace.RunsRevision(pod, u.UpdateRevision)
 		p.Available = inplace.Available(pod, set.Spec.MinReadySeconds, now)
-		p.Restarts = inplace.RestartsSince(pod)
+		p.Restarts, p.Begun = inplace.RestartsSince(pod), inplace.Begun(pod)
+		p.TakenOut = inplace.ClosedFor(pod) != ""
 		p.Failing = isFailing(pod, p.Updated)
 		if p.Ready && !p.Available {
 			if at := availableAt(pod, set.Spec.MinReadySeconds); at.After(now) {

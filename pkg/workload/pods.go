@@ -85,13 +85,13 @@ func podsOf(inf cache.SharedIndexInformer, namespace, owner string, uid types.UI
 // podOf reads what all kinds of workload have in common.
 func podOf(pod *corev1.Pod) Pod {
 	p := Pod{
-		Name: pod.Name, Node: pod.Spec.NodeName, Created: pod.CreationTimestamp.Time, Phase: string(pod.Status.Phase),
+		Name: pod.Name, Node: pod.Spec.NodeName, Created: pod.CreationTimestamp.Time, Begun: pod.CreationTimestamp.Time, Phase: string(pod.Status.Phase),
 		Terminating: pod.DeletionTimestamp != nil, Reason: pod.Status.Reason, Message: pod.Status.Message,
 	}
 	for _, c := range pod.Status.Conditions {
 		switch c.Type {
 		case corev1.PodReady:
-			p.Ready = c.Status == corev1.ConditionTrue
+			p.Ready, p.ReadyChanged = c.Status == corev1.ConditionTrue, c.LastTransitionTime.Time
 		case corev1.PodScheduled:
 			if c.Status == corev1.ConditionFalse && p.Reason == "" {
 				p.Reason, p.Message = c.Reason, c.Message

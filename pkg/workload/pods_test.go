@@ -2,9 +2,13 @@ package workload
 
 import (
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
 
 func TestWhatTheKubeletSaysOfAnEarlierImageIsNotHeldAgainstTheNewOne(t *testing.T) {
@@ -37,6 +41,51 @@ func TestWhatTheKubeletSaysOfAnEarlierImageIsNotHeldAgainstTheNewOne(t *testing.
 			}
 			if got := isFailing(pod, tc.updated); got != tc.want {
 				t.Errorf("failing: %v", got)
+			}
+		})
+	}
+}
+
+func TestWhenAPodBeganAndWhenItsReadinessChanged(t *testing.T) {
+	made := metav1.NewTime(time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC))
+	changed := metav1.NewTime(made.Add(time.Hour))
+	set := &appsv1alpha1.InPlaceSet{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "shop", UID: "u"}}
+	for name, tc := range map[string]struct {
+		record   string
+		gate     corev1.ConditionStatus
+		begun    time.Time
+		takenOut bool
+	}{
+		"a pod that was never changed":                 {"", corev1.ConditionTrue, made.Time, false},
+		"a pod that was changed in place":              {`{"time":"2026-01-01T13:00:00Z"}`, corev1.ConditionTrue, changed.Time, false},
+		"a pod whose record somebody damaged":          {`{`, corev1.ConditionTrue, made.Time, false},
+		"a pod that is taken out to be changed, later": {"", corev1.ConditionFalse, made.Time, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{
+					Name: "web-0", Namespace: "shop", CreationTimestamp: made, Annotations: map[string]string{},
+					OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, appsv1alpha1.SchemeGroupVersion.WithKind("InPlaceSet"))},
+				},
+				Status: corev1.PodStatus{Conditions: []corev1.PodCondition{
+					{Type: corev1.PodReady, Status: corev1.ConditionTrue, LastTransitionTime: changed},
+					{Type: appsv1alpha1.ReadinessGateInService, Status: tc.gate, Reason: "Changing"},
+				}},
+			}
+			if tc.record != "" {
+				pod.Annotations[appsv1alpha1.AnnotationUpdate] = tc.record
+			}
+			inf := newPodInformer(nil, "shop", "")
+			if err := inf.GetStore().Add(pod); err != nil {
+				t.Fatal(err)
+			}
+			u := Unit{}
+			if err := (&inPlaceSets{clock: clocktesting.NewFakePassiveClock(changed.Time)}).addPods(&u, set, inf); err != nil || len(u.Pods) != 1 {
+				t.Fatalf("%v, %v", u.Pods, err)
+			}
+			p := u.Pods[0]
+			if !p.Begun.Equal(tc.begun) || !p.ReadyChanged.Equal(changed.Time) || p.TakenOut != tc.takenOut {
+				t.Errorf("begun %s, readiness changed %s, taken out %v", p.Begun, p.ReadyChanged, p.TakenOut)
 			}
 		})
 	}

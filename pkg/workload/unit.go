@@ -61,8 +61,14 @@ type Pod struct {
 	// AvailableAt is when a ready pod becomes available by the passing of time alone; zero where it is already, or is not ready.
 	AvailableAt time.Time
 	Terminating bool
-	Restarts    int32
-	Created     time.Time
+	// ReadyChanged is when the cluster last changed what it says of Ready; zero where it has not said anything.
+	ReadyChanged time.Time
+	// TakenOut is true while the pod is kept from being ready on purpose: to be changed in place, or to be deleted.
+	TakenOut bool
+	Restarts int32
+	Created  time.Time
+	// Begun is when the pod began to become what it is: when it was last changed in place, else when it was made.
+	Begun time.Time
 	Phase       string
 	// Reason and Message of the first container that does not run, or of the pod.
 	Reason  string
