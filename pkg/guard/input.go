@@ -73,8 +73,14 @@ type Pod struct {
 	// Restarts of all its containers.
 	Restarts int64
 	Created  time.Time
-	// ReadySince is when the pod became ready, by the member's clock; zero while it is not.
-	ReadySince time.Time
+	// Workload is the object that holds the pod.
+	Workload string
+	// Begun is when the pod began to become what it is: when it was last changed in place, else when it was made.
+	Begun time.Time
+	// ReadyChanged is when the cluster last changed what it says of Ready; zero where it has not said anything.
+	ReadyChanged time.Time
+	// TakenOut is true while the pod is kept from being ready on purpose: to be changed in place, or to be deleted.
+	TakenOut bool
 	// Phase is the pod's; Reason is its own or its first troubled container's, such as CrashLoopBackOff, empty where there is none.
 	Phase, Reason string
 }

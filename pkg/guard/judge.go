@@ -263,8 +263,8 @@ func (v *View) readySince(j *judgement) (ready time.Time, known bool) {
 		return timeOf(j.next.ReadySince), j.next.ReadySince != nil
 	}
 	for i := range v.in.Pods {
-		if p := &v.in.Pods[i]; p.Updated && p.ReadySince.After(ready) {
-			ready = p.ReadySince
+		if p := &v.in.Pods[i]; p.Updated && p.Ready && p.ReadyChanged.After(ready) {
+			ready = p.ReadyChanged
 		}
 	}
 	return ready, true

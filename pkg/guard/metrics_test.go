@@ -190,7 +190,7 @@ func TestLagIsAddedToTheWindow(t *testing.T) {
 func TestBeforeWaitsForTheWindowsOfPodsThatHaveJustBecomeReady(t *testing.T) {
 	in := good
 	in.Pods = append([]Pod(nil), good.Pods...)
-	in.Pods[0].ReadySince = t0
+	in.Pods[0].ReadyChanged = t0
 	p := compiled(t, measured(v1alpha1.Guard{When: v1alpha1.Before}))
 	for _, c := range []struct {
 		at   time.Duration
