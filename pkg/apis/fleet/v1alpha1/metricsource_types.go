@@ -59,6 +59,7 @@ type MetricSourceSpec struct {
 }
 
 // MemberSource is where the numbers of certain members are asked for.
+// +kubebuilder:validation:XValidation:rule="(has(self.names) && self.names.size() > 0) || has(self.selector)",message="name members, or select them by selector"
 type MemberSource struct {
 	// Names of the members.
 	// +optional
@@ -99,7 +100,7 @@ type Prometheus struct {
 	// $(member.name), $(member.labels.KEY) and $(namespace), the run's, are replaced.
 	// +optional
 	// +kubebuilder:validation:MaxProperties=8
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$'))",message="must be names of labels"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k != '__name__' && k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,127}$'))",message="must be names of labels, and not __name__"
 	Matchers map[string]string `json:"matchers,omitempty"`
 }
 
