@@ -25,7 +25,7 @@ type Judging struct {
 // Judge judges the guards of one time for each member, notes the verdicts in the run's status, and returns what they come to, with the
 // time at which they want to be judged again. Before the first move it samples the baselines of all guards, whatever their time.
 func (r *Run) Judge(when v1alpha1.GuardWhen, j Judging) (guard.Summary, time.Time) {
-	bench := &bench{run: r, judging: j, views: map[viewKey]*guard.View{}, moment: guard.Moment{Now: r.Now, Step: j.Step, FirstMove: j.FirstMoved, Move: j.Moved}}
+	at := &sitting{run: r, judging: j, views: map[viewKey]*guard.View{}, moment: guard.Moment{Now: r.Now, Step: j.Step, FirstMove: j.FirstMoved, Move: j.Moved}}
 	for _, p := range r.guards.Programs() {
 		g := p.Guard()
 		for _, m := range j.Members {
@@ -34,19 +34,19 @@ func (r *Run) Judge(when v1alpha1.GuardWhen, j Judging) (guard.Summary, time.Tim
 			}
 			// What moves something has the baselines of all its guards before that, or not at all.
 			timely := g.When == when && (!r.moves || when == v1alpha1.Before) || when == v1alpha1.Before && r.moves
-			if timely && !bench.baselines(p, m) {
+			if timely && !at.baselines(p, m) {
 				continue
 			}
 			if g.When == when {
-				bench.judge(p, m, when)
+				at.judge(p, m, when)
 			}
 		}
 	}
-	return guard.Worst(bench.judged), bench.wake
+	return guard.Worst(at.judged), at.wake
 }
 
-// bench is where the guards of one time are judged in one pass.
-type bench struct {
+// sitting is the judging of the guards of one time in one pass.
+type sitting struct {
 	run     *Run
 	judging Judging
 	moment  guard.Moment
@@ -61,7 +61,7 @@ type viewKey struct {
 	demanded bool
 }
 
-func (b *bench) view(member string, demanded bool) *guard.View {
+func (b *sitting) view(member string, demanded bool) *guard.View {
 	key := viewKey{member, demanded}
 	v, ok := b.views[key]
 	if !ok {
@@ -75,7 +75,7 @@ func (b *bench) view(member string, demanded bool) *guard.View {
 	return v
 }
 
-func (b *bench) judge(p *guard.Program, member string, when v1alpha1.GuardWhen) {
+func (b *sitting) judge(p *guard.Program, member string, when v1alpha1.GuardWhen) {
 	r, g := b.run, p.Guard()
 	prev, v := r.guardStatus(g.Name, member, when, b.judging.Step), b.view(member, r.demanded(g.Name))
 	judged := b.answered(p, v, false, func(a guard.Answers) guard.Judged { return p.Judge(prev, b.moment, v, a) })
@@ -83,7 +83,7 @@ func (b *bench) judge(p *guard.Program, member string, when v1alpha1.GuardWhen) 
 }
 
 // baselines samples those baselines of a guard that are not there yet, and says whether all are.
-func (b *bench) baselines(p *guard.Program, member string) bool {
+func (b *sitting) baselines(p *guard.Program, member string) bool {
 	r, g := b.run, p.Guard()
 	if len(p.BaselineMetrics()) == 0 || len(guard.BaselinesOf(r.Status.Baselines, g.Name, member)) == len(p.BaselineMetrics()) {
 		return true
@@ -104,7 +104,7 @@ func (b *bench) baselines(p *guard.Program, member string) bool {
 }
 
 // answered judges on what sources have said, and asks them for what is wanted then.
-func (b *bench) answered(p *guard.Program, v *guard.View, baseline bool, judge func(guard.Answers) guard.Judged) guard.Judged {
+func (b *sitting) answered(p *guard.Program, v *guard.View, baseline bool, judge func(guard.Answers) guard.Judged) guard.Judged {
 	r, g := b.run, p.Guard()
 	if !p.Measures() {
 		return judge(guard.Answers{})
@@ -116,7 +116,7 @@ func (b *bench) answered(p *guard.Program, v *guard.View, baseline bool, judge f
 	}
 	key := source.Key{Run: r.UID, Attempt: r.Status.Attempt, Guard: g.Name, Member: in.Member, Baseline: baseline}
 	about := source.About{Namespace: r.Namespace, Labels: in.MemberLabels, Seen: in}
-	answers.Lags = r.frame.Sources.Lags(p.Sources(), in.Member, in.MemberLabels)
+	answers.Lags = r.frame.Sources.Lags(p.Sources())
 	answers.Sample = r.frame.Sources.Sample(key, nil, about, r.wake)
 	judged := judge(answers)
 	if judged.Ask == nil {
@@ -131,7 +131,7 @@ func (b *bench) answered(p *guard.Program, v *guard.View, baseline bool, judge f
 }
 
 // note keeps a judgement.
-func (b *bench) note(prev v1alpha1.GuardStatus, judged guard.Judged) {
+func (b *sitting) note(prev v1alpha1.GuardStatus, judged guard.Judged) {
 	b.run.setGuardStatus(judged.Status)
 	if judged.Status.Verdict != prev.Verdict {
 		b.run.frame.metrics.verdict(b.run.Admitted.Kind, judged.Status.Verdict)

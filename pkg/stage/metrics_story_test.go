@@ -48,8 +48,9 @@ func (o *oracle) Sample(key source.Key, ask *guard.Ask, _ source.About, _ func()
 	return out
 }
 
-func (o *oracle) Lags([]string, string, map[string]string) map[string]time.Duration { return nil }
-func (o *oracle) Forget(types.UID)                                                  {}
+func (o *oracle) Lags([]string) map[string]time.Duration  { return nil }
+func (o *oracle) Observe(time.Time, string, *guard.Input) {}
+func (o *oracle) Forget(types.UID)                        {}
 func (o *oracle) Check(q guard.Query, _ string, _ map[string]string) error {
 	switch {
 	case q.Source == "gone":

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -22,7 +21,8 @@ import (
 // Sources is what stages need of metric sources. The methods and what they promise are described at source.Sampler.
 type Sources interface {
 	Sample(key source.Key, ask *guard.Ask, about source.About, wake func()) *guard.Sample
-	Lags(sources []string, member string, labels map[string]string) map[string]time.Duration
+	Lags(sources []string) map[string]time.Duration
+	Observe(at time.Time, namespace string, in *guard.Input)
 	Check(q guard.Query, member string, labels map[string]string) error
 	Forget(run types.UID)
 }
@@ -109,13 +109,16 @@ func (a *admitter) answerable(q guard.Query, members []string, at *field.Path) (
 	return errs, nil
 }
 
-// asked are the sources that guards ask, once each.
-func asked(guards []v1alpha1.Guard) []string {
-	names := map[string]bool{}
-	for i := range guards {
-		for _, m := range guards[i].Metrics {
-			names[m.Source] = true
-		}
+// show lets sources that live on what stages see have what this pass sees.
+func (r *Run) show(w *World, members []string) {
+	if r.frame.Sources == nil || r.guards == nil {
+		return
 	}
-	return slices.Sorted(maps.Keys(names))
+	if !slices.ContainsFunc(r.guards.Programs(), func(p *guard.Program) bool { return slices.Contains(p.Sources(), v1alpha1.SourcePods) }) {
+		return
+	}
+	for _, m := range members {
+		in := r.guardInput(m, Judging{World: w})
+		r.frame.Sources.Observe(r.Now, r.Namespace, &in)
+	}
 }

@@ -73,7 +73,12 @@ func (r *Run) Observe(members []string) (*World, error) {
 	for _, m := range members {
 		refs[m] = []v1alpha1.WorkloadRef{r.Admitted.Target.Workload}
 	}
-	return r.observe(members, refs)
+	w, err := r.observe(members, refs)
+	if err != nil {
+		return nil, err
+	}
+	r.show(w, members)
+	return w, nil
 }
 
 // observe looks at workloads by member. What is not found hides nothing else in its member.

@@ -23,6 +23,8 @@ type Sampler struct {
 	ctx   context.Context
 	book  Book
 	clock clock.PassiveClock
+	// observers are sources that live on what stages see.
+	observers []Observer
 
 	mu    sync.Mutex
 	cells map[types.UID]map[Key]*cell
@@ -57,8 +59,8 @@ type cell struct {
 }
 
 // NewSampler returns a sampler of a book's sources. Questions end with the context.
-func NewSampler(ctx context.Context, book Book, c clock.PassiveClock) *Sampler {
-	return &Sampler{ctx: ctx, book: book, clock: c, cells: map[types.UID]map[Key]*cell{}, gates: map[string]chan struct{}{}}
+func NewSampler(ctx context.Context, book Book, c clock.PassiveClock, observers ...Observer) *Sampler {
+	return &Sampler{ctx: ctx, book: book, clock: c, observers: observers, cells: map[types.UID]map[Key]*cell{}, gates: map[string]chan struct{}{}}
 }
 
 // Sample returns the last sample there is, nil where there is none. Where one is asked for, and none is under way, it begins to ask the sources and calls wake
@@ -162,15 +164,22 @@ func (s *Sampler) gate(name string) chan struct{} {
 	return g
 }
 
-// Lags are how late what happens in a member can be asked for, by source. One that is not there has none: asking it says what is wrong.
-func (s *Sampler) Lags(sources []string, member string, labels map[string]string) map[string]time.Duration {
+// Lags are how late what happens can be asked for, by source. One that is not there has none: asking it says what is wrong.
+func (s *Sampler) Lags(sources []string) map[string]time.Duration {
 	out := map[string]time.Duration{}
 	for _, name := range sources {
-		if _, terms, err := s.book.Find(name, member, labels); err == nil && terms.Lag > 0 {
-			out[name] = terms.Lag
+		if lag := s.book.Terms(name).Lag; lag > 0 {
+			out[name] = lag
 		}
 	}
 	return out
+}
+
+// Observe tells what a pass saw to whoever watches.
+func (s *Sampler) Observe(at time.Time, namespace string, in *guard.Input) {
+	for _, o := range s.observers {
+		o.Observe(at, namespace, in)
+	}
 }
 
 // Check says what is wrong with a query, as a QueryError, or with the source that it is asked of; ErrUnknown where there is none of that name.
