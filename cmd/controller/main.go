@@ -19,12 +19,16 @@ import (
 	"github.com/periplus-dev/periplus/pkg/boot"
 	periplusclient "github.com/periplus-dev/periplus/pkg/client/injection/client"
 	memberinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/member"
+	metricsourceinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/fleet/v1alpha1/metricsource"
 	approvalinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/approval"
 	freezeinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/freeze"
 	interventioninformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/intervention"
 	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
 	"github.com/periplus-dev/periplus/pkg/fleet"
+	"github.com/periplus-dev/periplus/pkg/guard/source/book"
+	"github.com/periplus-dev/periplus/pkg/guard/source/pods"
 	memberreconciler "github.com/periplus-dev/periplus/pkg/reconciler/member"
+	metricsourcereconciler "github.com/periplus-dev/periplus/pkg/reconciler/metricsource"
 	releasereconciler "github.com/periplus-dev/periplus/pkg/reconciler/release"
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
@@ -49,6 +53,7 @@ func main() {
 	flag.DurationVar(&hub.retention, "release-retention", releasereconciler.DefaultRetention, "how long records of releases, answers and interventions are kept after a release's end; 0 for ever")
 	ctors := []injection.ControllerConstructor{
 		memberreconciler.NewController(hub.fleetOf),
+		metricsourcereconciler.NewController(hub.bookOf),
 		releasereconciler.NewController(hub.frameOf),
 	}
 	for _, task := range tasks {
@@ -62,6 +67,9 @@ type hub struct {
 	once  sync.Once
 	fleet *fleet.Fleet
 	frame *stage.Frame
+	// seen is what the source of pods goes by, and book where guards find all sources.
+	seen *pods.Recorder
+	book *book.Book
 	// retention of records.
 	retention time.Duration
 }
@@ -69,6 +77,11 @@ type hub struct {
 func (h *hub) fleetOf(ctx context.Context) *fleet.Fleet {
 	h.make(ctx)
 	return h.fleet
+}
+
+func (h *hub) bookOf(ctx context.Context) *book.Book {
+	h.make(ctx)
+	return h.book
 }
 
 func (h *hub) frameOf(ctx context.Context) *stage.Frame {
@@ -86,6 +99,11 @@ func (h *hub) make(ctx context.Context) {
 		}
 		h.fleet = fleet.New(fleet.Options{Members: memberinformer.Get(ctx).Lister(), Hub: kube, SecretNamespace: system.Namespace()})
 		boot.AtEnd(ctx, h.fleet.Stop)
+		h.seen = pods.NewRecorder()
+		h.book = book.New(book.Options{
+			Sources: metricsourceinformer.Get(ctx).Lister(), Secrets: kube.CoreV1().Secrets(system.Namespace()), Namespace: system.Namespace(),
+			Pods: pods.New(h.seen, clock.RealClock{}), Clock: clock.RealClock{},
+		})
 		h.frame, err = stage.NewFrame(stage.Config{
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
 			Approvals: approvalinformer.Get(ctx).Lister(), Releases: releaseinformer.Get(ctx).Lister(),
