@@ -188,6 +188,20 @@ func TestSchemas(t *testing.T) {
 
 		{name: "a member without a kubeconfig is refused", kind: "Member", object: "spec: {importance: 1}", refused: []string{"spec.kubeconfigSecretRef"}},
 		{name: "a member is reached by a Secret's key", kind: "Member", object: "spec: {kubeconfigSecretRef: {namespace: periplus-system, name: m1}}"},
+		{name: "a metric source with all that it can have", kind: "MetricSource", object: "spec: {timeout: 10s, lag: 1m30s, prometheus: {address: 'https://prom.example.com/tenant', basicAuth: {username: me, password: {name: prom, key: password}}, " +
+			"tls: {ca: {name: prom, key: ca}, certificate: {name: prom, key: tls.crt}, privateKey: {name: prom, key: tls.key}}, matchers: {cluster: $(member.name)}}, " +
+			"members: [{names: [m1], prometheus: {address: 'http://m1:9090', bearerToken: {name: prom, key: token}}}, {selector: {}, prometheus: {address: 'http://rest:9090'}}]}"},
+		{name: "a metric source without a server is refused", kind: "MetricSource", object: "spec: {timeout: 10s}", refused: []string{"spec.prometheus"}},
+		{name: "credentials in an address are refused", kind: "MetricSource", object: "spec: {prometheus: {address: 'http://me:pw@prom:9090'}}", refused: []string{"spec.prometheus.address", "without user, query and fragment"}},
+		{name: "a query in an address is refused", kind: "MetricSource", object: "spec: {prometheus: {address: 'http://prom:9090?token=a'}}", refused: []string{"spec.prometheus.address"}},
+		{name: "two ways to say who asks are refused", kind: "MetricSource", object: "spec: {prometheus: {address: 'http://prom:9090', bearerToken: {name: a, key: b}, basicAuth: {username: me, password: {name: a, key: b}}}}",
+			refused: []string{"bearerToken and basicAuth exclude each other"}},
+		{name: "a certificate without its key is refused", kind: "MetricSource", object: "spec: {prometheus: {address: 'https://prom', tls: {certificate: {name: a, key: b}}}}", refused: []string{"certificate and privateKey go together"}},
+		{name: "a matcher of a metric's name is refused", kind: "MetricSource", object: "spec: {prometheus: {address: 'https://prom', matchers: {__name__: up}}}", refused: []string{"spec.prometheus.matchers", "not __name__"}},
+		{name: "a matcher of no label is refused", kind: "MetricSource", object: "spec: {prometheus: {address: 'https://prom', matchers: {a-b: up}}}", refused: []string{"spec.prometheus.matchers", "names of labels"}},
+		{name: "numbers of members that nothing chooses are refused", kind: "MetricSource", object: "spec: {prometheus: {address: 'https://prom'}, members: [{prometheus: {address: 'https://m1'}}]}", refused: []string{"spec.members[0]", "name members"}},
+		{name: "a timeout of a minute is refused", kind: "MetricSource", object: "spec: {timeout: 1m, prometheus: {address: 'https://prom'}}", refused: []string{"spec.timeout", "from 1s to 30s"}},
+		{name: "a lag of two hours is refused", kind: "MetricSource", object: "spec: {lag: 2h, prometheus: {address: 'https://prom'}}", refused: []string{"spec.lag", "from 0s to 1h"}},
 
 		{name: "a set is at rest with all pods held back", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {partition: 100%}}"},
 		{name: "a partition above all pods is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {partition: 101%}}",
@@ -245,6 +259,7 @@ var kinds = map[string]schema.GroupVersionResource{
 	"Intervention":  interventions,
 	"ReleasePolicy": targets.GroupVersion().WithResource("releasepolicies"),
 	"Member":        {Group: "fleet.periplus.dev", Version: "v1alpha1", Resource: "members"},
+	"MetricSource":  {Group: "fleet.periplus.dev", Version: "v1alpha1", Resource: "metricsources"},
 	"InPlaceSet":    {Group: "apps.periplus.dev", Version: "v1alpha1", Resource: "inplacesets"},
 }
 
@@ -256,7 +271,7 @@ func become(ctx context.Context, t *testing.T, kind, first, then string) error {
 		who = controller
 	}
 	client := who.on(gvr)
-	if kind == "Member" || kind == "ReleasePolicy" {
+	if kind == "Member" || kind == "MetricSource" || kind == "ReleasePolicy" {
 		client = who.client().Resource(gvr)
 	}
 	obj := object("apiVersion: %s\nkind: %s\nmetadata: {name: %s}\n%s\n", gvr.GroupVersion(), kind, fresh("thing"), first)

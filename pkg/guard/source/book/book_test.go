@@ -248,7 +248,7 @@ func TestSecretsThatAreNotThere(t *testing.T) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	expect("MetricSource prom, spec.prometheus: Secret periplus-system/prom does not exist")
+	expect("MetricSource prom, spec.prometheus: the Secret periplus-system/prom does not exist")
 	h.secrets["prom"] = map[string][]byte{"tokn": []byte("one")}
 	h.later(readPause)
 	expect("Secret periplus-system/prom has nothing under the key token")

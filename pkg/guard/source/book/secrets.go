@@ -64,7 +64,7 @@ func (s *secrets) key(ref *fleetv1alpha1.SecretKey) (*prometheus.Secret, error) 
 	v := data[ref.Key]
 	if len(v) == 0 {
 		s.refuse([]string{ref.Name})
-		return nil, fmt.Errorf("Secret %s/%s has nothing under the key %s", s.namespace, ref.Name, ref.Key)
+		return nil, fmt.Errorf("the Secret %s/%s has nothing under the key %s", s.namespace, ref.Name, ref.Key)
 	}
 	return &prometheus.Secret{Value: v, From: fmt.Sprintf("Secret %s, key %s", ref.Name, ref.Key)}, nil
 }
@@ -112,7 +112,7 @@ func (s *secrets) learn(name string, secret *corev1.Secret, err error) *known {
 	case err == nil:
 		next.data = secret.Data
 	case apierrors.IsNotFound(err):
-		next.err = fmt.Errorf("Secret %s/%s does not exist: create it, or name another", s.namespace, name)
+		next.err = fmt.Errorf("the Secret %s/%s does not exist: create it, or name another", s.namespace, name)
 	case old != nil && old.err == nil:
 		// The hub's trouble says nothing of the Secret; what we have may well be right still.
 		next.data, next.refused = old.data, old.refused

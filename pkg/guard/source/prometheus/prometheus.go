@@ -135,8 +135,9 @@ func (s *Source) Ask(ctx context.Context, q source.Question) ([]guard.Series, er
 	if step <= 0 || q.Window < step {
 		return nil, fmt.Errorf("range.step %s must be longer than 0, and not longer than the window %s", step, q.Window)
 	}
-	steps := (q.Window - 1) / step
-	if steps >= mostSteps {
+	// back is how far before the end the first value lies: as many whole steps as stay within the window, which does not have its beginning in it.
+	back := (q.Window - 1).Truncate(step)
+	if back/step >= mostSteps {
 		return nil, fmt.Errorf("range.step %s is too short for the window %s: a range has at most %d values", step, q.Window, mostSteps)
 	}
 	return s.ask(ctx, func(ctx context.Context) (model.Value, v1.Warnings, error) {
@@ -144,7 +145,7 @@ func (s *Source) Ask(ctx context.Context, q source.Question) ([]guard.Series, er
 		if err != nil {
 			return nil, nil, err
 		}
-		return s.api.QueryRange(ctx, query, v1.Range{Start: end.Add(-steps * step), End: end, Step: step}, s.bound()...)
+		return s.api.QueryRange(ctx, query, v1.Range{Start: end.Add(-back), End: end, Step: step}, s.bound()...)
 	}, &q.Range.Reduce)
 }
 
