@@ -25,6 +25,7 @@ import (
 	interventioninformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/intervention"
 	releaseinformer "github.com/periplus-dev/periplus/pkg/client/injection/informers/stages/v1alpha1/release"
 	"github.com/periplus-dev/periplus/pkg/fleet"
+	"github.com/periplus-dev/periplus/pkg/guard/source"
 	"github.com/periplus-dev/periplus/pkg/guard/source/book"
 	"github.com/periplus-dev/periplus/pkg/guard/source/pods"
 	memberreconciler "github.com/periplus-dev/periplus/pkg/reconciler/member"
@@ -67,8 +68,7 @@ type hub struct {
 	once  sync.Once
 	fleet *fleet.Fleet
 	frame *stage.Frame
-	// seen is what the source of pods goes by, and book where guards find all sources.
-	seen *pods.Recorder
+	// book is where guards find their sources.
 	book *book.Book
 	// retention of records.
 	retention time.Duration
@@ -99,10 +99,10 @@ func (h *hub) make(ctx context.Context) {
 		}
 		h.fleet = fleet.New(fleet.Options{Members: memberinformer.Get(ctx).Lister(), Hub: kube, SecretNamespace: system.Namespace()})
 		boot.AtEnd(ctx, h.fleet.Stop)
-		h.seen = pods.NewRecorder()
+		seen := pods.NewRecorder()
 		h.book = book.New(book.Options{
 			Sources: metricsourceinformer.Get(ctx).Lister(), Secrets: kube.CoreV1().Secrets(system.Namespace()), Namespace: system.Namespace(),
-			Pods: pods.New(h.seen, clock.RealClock{}), Clock: clock.RealClock{},
+			Pods: pods.New(seen, clock.RealClock{}), Clock: clock.RealClock{},
 		})
 		h.frame, err = stage.NewFrame(stage.Config{
 			Tekton: tektonclient.Get(ctx), Periplus: client, PipelineRuns: pipelineruninformer.Get(ctx).Lister(),
@@ -111,7 +111,8 @@ func (h *hub) make(ctx context.Context) {
 			Namespaces: kube.CoreV1().Namespaces(), Tasks: tasks,
 			Fleet: stage.OverFleet(h.fleet), Kinds: workload.NewKinds(clock.RealClock{}), Clock: clock.RealClock{},
 			Records: &release.Records{Client: client}, Retention: h.retention,
-			Locks: &release.Locks{Hub: string(itself.UID), Client: client},
+			Locks:   &release.Locks{Hub: string(itself.UID), Client: client},
+			Sources: source.NewSampler(ctx, h.book, clock.RealClock{}, seen),
 		})
 		if err != nil {
 			logger.Fatalw("Cannot make the frame of the stages", "error", err)

@@ -66,7 +66,19 @@ func (b *Book) Find(name, member string, memberLabels map[string]string) (source
 	if err != nil {
 		return nil, source.Terms{}, fmt.Errorf("MetricSource %s, %s: %w", name, p.where(entry), err)
 	}
-	return &lent{server: s, book: b}, source.Terms{Timeout: p.spec.Timeout.Duration, Lag: p.spec.Lag.Duration}, nil
+	return &lent{server: s, book: b}, p.terms(), nil
+}
+
+// Terms implements source.Book.
+func (b *Book) Terms(name string) source.Terms {
+	if name == v1alpha1.SourcePods {
+		return source.Terms{Timeout: fleetv1alpha1.DefaultMetricTimeout}
+	}
+	p, err := b.page(name)
+	if err != nil {
+		return source.Terms{}
+	}
+	return p.terms()
 }
 
 // page returns the present generation of a MetricSource.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	fleetv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/fleet/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/guard/source"
 	"github.com/periplus-dev/periplus/pkg/guard/source/prometheus"
 )
 
@@ -54,6 +55,10 @@ func newPage(obj *fleetv1alpha1.MetricSource) *page {
 		p.selectors = append(p.selectors, s)
 	}
 	return p
+}
+
+func (p *page) terms() source.Terms {
+	return source.Terms{Timeout: p.spec.Timeout.Duration, Lag: p.spec.Lag.Duration}
 }
 
 // entry is the first override that chooses a member.
