@@ -210,7 +210,6 @@ apiVersion: fleet.periplus.dev/v1alpha1
 kind: MetricSource
 metadata: {name: %s}
 spec:
-  timeout: 1s
   lag: 1s
   prometheus:
     address: %q

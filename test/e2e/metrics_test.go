@@ -130,6 +130,9 @@ func TestAHealthyVersionPassesItsGuardsInBothMembers(t *testing.T) {
 		}
 		for _, task := range []string{"canary-" + m, "bump-" + m} {
 			for _, g := range p.status("well", task).Guards {
+				if strings.Contains(g.Name, "/") {
+					continue // the target's own.
+				}
 				if g.Member != m || g.Verdict != v1alpha1.VerdictPass || len(g.Metrics) != 1 || g.Metrics[0].Value == "" || len(g.Metrics[0].Recent) == 0 {
 					t.Errorf("guard of %s: %+v", task, g)
 				}
@@ -218,6 +221,7 @@ func TestWhatCannotBeAskedIsAnErrorThatSaysWhyAndNoPasswordIsShown(t *testing.T)
 		"untrusted": p.source("untrusted", p.server.URL(), ""),
 		"nan":       p.source("nan", proxies["nan"].URL(), ""),
 	}
+	p.kubectl("hub", "", "patch", "metricsource", sources["slow"], "--type=merge", "-p", `{"spec":{"timeout":"1s"}}`)
 	var guards []string
 	for name, source := range sources {
 		guards = append(guards, "name: "+name+", interval: 1s, limits: {consecutiveErrors: 2}, expr: 'metrics.errors <= 0.02', "+oneMetric(source, share("updated")))
@@ -322,6 +326,9 @@ func TestSamplesOfAMetricThatLagsCountOnlyOnceTheOldVersionIsBehind(t *testing.T
 				t.Fatalf("nothing was judged: %+v", g)
 			}
 			for _, v := range g.Metrics[0].Recent {
+				if v == "-" {
+					continue // a loaded machine may answer late.
+				}
 				if (number(t, v) > 0.1) != (tc.new > 0.1) {
 					t.Errorf("a sample of the old version counted: %v", g.Metrics[0].Recent)
 					break
