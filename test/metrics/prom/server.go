@@ -46,6 +46,7 @@ type Server struct {
 	options   Options
 	port      int
 	authority *authority
+	client    *http.Client
 
 	mu      sync.Mutex
 	process *process
@@ -81,6 +82,7 @@ func New(o Options) (*Server, error) {
 	if err := s.writeWeb(); err != nil {
 		return nil, fmt.Errorf("configuring a Prometheus: %w", err)
 	}
+	s.client = s.newClient()
 	return s, nil
 }
 
@@ -138,15 +140,14 @@ func (s *Server) begin() (*process, error) {
 func (s *Server) ready(ctx context.Context, p *process) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	client, tick := s.Client(), time.NewTicker(50*time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
-	defer client.CloseIdleConnections()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/-/ready", nil)
 		if err != nil {
 			return err
 		}
-		res, err := client.Do(req)
+		res, err := s.client.Do(req)
 		if err == nil {
 			res.Body.Close()
 			if res.StatusCode == http.StatusOK {
@@ -229,9 +230,11 @@ func (s *Server) Log() string {
 	return tail(string(data), 20)
 }
 
-// Client calls the server with what it demands.
-func (s *Server) Client() *http.Client {
-	transport := &http.Transport{}
+// Client calls the server with what it demands. There is one: a Prometheus bears 512 connections and no more.
+func (s *Server) Client() *http.Client { return s.client }
+
+func (s *Server) newClient() *http.Client {
+	transport := &http.Transport{IdleConnTimeout: patience}
 	if s.authority != nil {
 		pool := x509.NewCertPool()
 		pool.AppendCertsFromPEM([]byte(s.authority.pem))
