@@ -38,7 +38,7 @@ fleet-tests: ## conformance of the nodes and whole releases, on a fleet of their
 
 e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RUN chooses tests)
 	$(PERIPLUS) local up --dir $(TEST_FLEET)
-	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -parallel 4 -timeout 20m -run '$(E2E_RUN)' ./test/e2e
+	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -parallel 4 -timeout 30m -run '$(E2E_RUN)' ./test/e2e
 
 fleet-12: ## a release over twelve members on one machine, ten of them lean: 8 GB of memory, ten minutes; the fleet ends with it
 	bash test/fleet-12.sh $(CURDIR)/.periplus/fleet-12
