@@ -299,7 +299,8 @@ func TestTwoSeriesAreAnErrorThatNamesThem(t *testing.T) {
 // A metric that balancers smooth shows for a while what the old version did.
 func TestSamplesOfAMetricThatLagsCountOnlyOnceTheOldVersionIsBehind(t *testing.T) {
 	t.Parallel()
-	const smoothing = 8 * time.Second
+	// Longer than it takes to change a pod on a loaded machine: nobody asks it anything meanwhile, and the metric must not have forgotten.
+	const smoothing = 20 * time.Second
 	behaves := func(errors float64) traffic.Behaviour {
 		return traffic.Behaviour{Rate: 100, Errors: errors, Latency: 20 * time.Millisecond, Smoothing: smoothing}
 	}
@@ -311,7 +312,7 @@ func TestSamplesOfAMetricThatLagsCountOnlyOnceTheOldVersionIsBehind(t *testing.T
 		// Judged too early it would fail by the old version's errors.
 		"a mended version is not blamed": {0.5, 0, "when: During", "Succeeded"},
 		// Judged too early it would pass by the old version's health.
-		"a sick version is not praised": {0, 0.5, "deadline: 15s", "GuardFailed"},
+		"a sick version is not praised": {0, 0.5, "deadline: 30s", "GuardFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
