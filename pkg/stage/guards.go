@@ -127,8 +127,12 @@ func (b *sitting) answered(p *guard.Program, v *guard.View, baseline bool, judge
 		answers.Sample = s
 		judged = judge(answers)
 	}
+	r.asking = r.asking || judged.Ask != nil && judged.Status.LastSample == nil
 	return judged
 }
+
+// Asking says whether a guard that was judged in this pass waits for its sources' first answer. It does not for longer than their timeouts.
+func (r *Run) Asking() bool { return r.asking }
 
 // note keeps a judgement.
 func (b *sitting) note(prev v1alpha1.GuardStatus, judged guard.Judged) {

@@ -48,6 +48,8 @@ type Run struct {
 
 	frame  *Frame
 	guards *guard.Set
+	// asking is true once a guard was judged that waits for its sources' first answer.
+	asking bool
 	wake   func()
 	wakeAt time.Time
 	// carriers are the runs that carry the release of this stage, its own PipelineRun first.

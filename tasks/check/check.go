@@ -58,7 +58,12 @@ func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 	}
 	sum, wake := run.Judge(v1alpha1.Before, stage.Judging{World: world, Members: members, Want: stage.LetGo})
 	results := map[string]string{"verdicts": run.Verdicts()}
-	if out := stage.GuardOutcome(sum, v1alpha1.Fail, wake); out != nil {
+	onFailure := v1alpha1.Fail
+	if run.Asking() {
+		// Sources answer in seconds, and then whoever reads the verdicts learns all that is wrong, not only what was known first.
+		onFailure = v1alpha1.Hold
+	}
+	if out := stage.GuardOutcome(sum, onFailure, wake); out != nil {
 		out.Results = results
 		return *out, nil
 	}
