@@ -12,6 +12,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/answer"
 	"github.com/periplus-dev/periplus/pkg/cli/freeze"
 	"github.com/periplus-dev/periplus/pkg/cli/get"
+	"github.com/periplus-dev/periplus/pkg/cli/guardtest"
 	"github.com/periplus-dev/periplus/pkg/cli/intervene"
 	"github.com/periplus-dev/periplus/pkg/cli/local"
 )
@@ -26,7 +27,7 @@ func NewRoot(invoked string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(get.NewCommand(), answer.NewConfirm(), answer.NewReject(), newVersion(), local.NewCommand())
+	root.AddCommand(get.NewCommand(), answer.NewConfirm(), answer.NewReject(), guardtest.NewCommand(), newVersion(), local.NewCommand())
 	root.AddCommand(intervene.New()...)
 	root.AddCommand(freeze.New()...)
 	return root

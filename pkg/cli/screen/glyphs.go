@@ -9,12 +9,16 @@ type glyphs struct {
 	doubt, paused                                                string
 	sep, link, turn, arrow, ellipsis, prompt                     string
 	cellNew, cellComing, cellOld                                 string
+	// bars of samples, the lowest first, and what stands for a sample without a number.
+	bars  []string
+	noBar string
 }
 
 var unicodeGlyphs = glyphs{
 	done: "✔", running: "●", asking: "?", pending: "◌", failed: "✖", skipped: "–", stopped: "■", na: "–", doubt: "!", paused: "‖",
 	sep: " · ", link: " ─ ", turn: " ┊ ", arrow: "→", ellipsis: "…", prompt: "❯ ",
 	cellNew: "█", cellComing: "▒", cellOld: "░",
+	bars: []string{"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}, noBar: "·",
 }
 
 var asciiGlyphs = glyphs{
@@ -22,6 +26,7 @@ var asciiGlyphs = glyphs{
 	done:  "[ok]", running: "[..]", asking: "[??]", pending: "[  ]", failed: "[!!]", skipped: "[--]", stopped: "[xx]", na: "[--]", doubt: "[?!]", paused: "[||]",
 	sep: " | ", link: " - ", turn: " : ", arrow: "->", ellipsis: "...", prompt: "$ ",
 	cellNew: "#", cellComing: "+", cellOld: ".",
+	bars: []string{"_", ".", "-", "~", "=", "+", "*", "#"}, noBar: "?",
 }
 
 var toASCII = strings.NewReplacer(

@@ -70,6 +70,10 @@ var situations = []struct {
 	{"guard-failed", Look{Width: 100}, func(t *testing.T) *Model {
 		return guardFailed(t).ended(8*m+s, corev1.ConditionFalse, "Failed", "Tasks Completed: 6 (Failed: 1, Cancelled 0), Skipped: 1").model(90 * m)
 	}},
+	{"guards-read-metrics", Look{Width: 100}, func(t *testing.T) *Model { return canaryMeasured(t).model(95 * s) }},
+	{"guards-read-metrics-on-a-wide-screen", Look{Width: 160}, func(t *testing.T) *Model { return canaryMeasured(t).model(95 * s) }},
+	{"guards-read-metrics-in-60-columns", Look{Width: 60}, func(t *testing.T) *Model { return canaryMeasured(t).model(95 * s) }},
+	{"guards-read-metrics-in-ascii", Look{Width: 100, ASCII: true}, func(t *testing.T) *Model { return canaryMeasured(t).model(95 * s) }},
 	{"failed-attempt-is-being-held-back", Look{Width: 100}, func(t *testing.T) *Model {
 		st := canaryRunning(t)
 		st.o.CustomRuns = nil
@@ -269,6 +273,27 @@ func guardFailed(t *testing.T) *story {
 	})
 	end(run, 8*m, corev1.ConditionFalse, "GuardFailed", "guard errors: on m2 errors=0.31, base=0.02: metrics.errors <= 1.1 * metrics.base + 0.01 is false")
 	st.o.PipelineRun.Status.SkippedTasks = []pipelinev1.SkippedTask{{Name: "bump-m2", Reason: pipelinev1.StoppingSkip}}
+	return st
+}
+
+// canaryMeasured runs a canary under guards with one metric, with two, and with one that says nothing.
+func canaryMeasured(t *testing.T) *story {
+	st := newStory(t).started().released("m1")
+	st.stage("canary-m1", "Canary", s, stages.RunStatus{
+		Members: []stages.MemberProgress{member("m1", unit("dca", 1, 1, 4, 1), unit("dcb", 1, 1, 4, 1))},
+		Guards: []stages.GuardStatus{
+			{Name: "canaries-ready", Member: "m1", When: stages.After, Verdict: stages.VerdictPass, Since: atp(m), Value: "updated.size() = 2, want = 2"},
+			{Name: "errors", Member: "m1", When: stages.During, Verdict: stages.VerdictPending, Since: atp(m), Value: "metrics.errors = 0.05, baseline.errors * 2.0 = 0.02",
+				Message: "false; 1 false samples counted, it fails at 3", Metrics: []stages.MetricStatus{
+					{Name: "errors", Source: "prom", Query: "sum(rate(errors[1m]))", Value: "0.05", Baseline: "0.01", Recent: []string{"0.01", "0.012", "-", "0.011", "0.05"}},
+				}},
+			{Name: "latency", Member: "m1", When: stages.During, Verdict: stages.VerdictPass, Since: atp(m), Value: "metrics.p99 = 0.2, metrics.p50 * 5.0 = 0.25", Metrics: []stages.MetricStatus{
+				{Name: "p50", Source: "prom", Value: "0.05", Recent: []string{"0.05", "0.05"}}, {Name: "p99", Source: "prom", Value: "0.2", Recent: []string{"0.15", "0.2"}},
+			}},
+			{Name: "saturation", Member: "m1", When: stages.During, Verdict: stages.VerdictInconclusive, Since: atp(m), Message: "metric load has no data: source prom returned nothing",
+				Metrics: []stages.MetricStatus{{Name: "load", Source: "prom", Message: "no data", Recent: []string{"-", "-"}}}},
+		},
+	})
 	return st
 }
 

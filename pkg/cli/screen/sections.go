@@ -160,7 +160,7 @@ func guardsOf(m *Model, g glyphs, room int, d detail) []line {
 	}
 	t := table{notesIn: columns(g.done) + 1, columns: []tableColumn{
 		{title: title, least: 18}, {title: "STAGE", keep: 4, least: 8}, {title: "MEMBER", keep: 5, least: 6}, {title: "WHEN", keep: 2},
-		{title: "VERDICT"}, {title: since, keep: 3}, {title: "VALUE", least: 10, keep: 1},
+		{title: "VERDICT"}, {title: since, keep: 3}, {title: "VALUE", least: 10, keep: 1}, {title: "SAMPLES"},
 	}}
 	for _, i := range shown {
 		gd := current[i]
@@ -183,16 +183,55 @@ func guardsOf(m *Model, g glyphs, room int, d detail) []line {
 		}
 		row := tableRow{cells: []line{
 			text(mark+" ", colour).and(g.plainly(name), plain), text(g.plainly(stage), plain), text(g.plainly(gd.Member), plain), text(string(gd.When), faint),
-			text(string(gd.Verdict), colour), text(held, faint), text(g.plainly(oneLine(gd.Value)), plain),
+			text(string(gd.Verdict), colour), text(held, faint), text(g.plainly(oneLine(gd.Value)), plain), sampled(gd, g),
 		}}
 		if gd.Message != "" && gd.Verdict != stages.VerdictPass {
 			row.notes = []note{{"", gd.Message, noteInk(gd), d.messages}}
 		}
 		t.rows = append(t.rows, row)
 	}
+	value, last := len(t.columns)-2, len(t.columns)-1
+	if room > 0 && t.widest() > room {
+		// Value and threshold must be read in full before samples are: both go below.
+		for n, i := range shown {
+			row := &t.rows[n]
+			row.cells[last] = line{}
+			if gd := current[i]; len(gd.Metrics) > 0 && gd.Value != "" && d.guards < 0 {
+				row.cells[value] = line{}
+				row.notes = append([]note{{"", gd.Value, plain, d.messages}}, row.notes...)
+			}
+		}
+	}
+	for n, i := range shown {
+		if row := &t.rows[n]; row.cells[last].width() == 0 && d.guards < 0 {
+			row.notes = append(row.notes, samplesBelow(current[i], g)...)
+		}
+	}
 	out := t.draw(room, g)
 	if left > 0 {
 		out = append(out, text(fmt.Sprintf("%s and %s", g.ellipsis, plural(left, "more guard")), faint))
+	}
+	return out
+}
+
+// mostBars is how many samples are drawn of a metric: as many as its status holds.
+const mostBars = 20
+
+// sampled is the last samples of a guard that has one metric.
+func sampled(gd Guard, g glyphs) line {
+	if len(gd.Metrics) != 1 {
+		return line{}
+	}
+	return text(g.plainly(samples(gd.Metrics[0], g, mostBars)), plain)
+}
+
+// samplesBelow are the last samples of a guard's metrics, each in a line of its own.
+func samplesBelow(gd Guard, g glyphs) []note {
+	var out []note
+	for _, m := range gd.Metrics {
+		if s := samples(m, g, mostBars); s != "" {
+			out = append(out, note{"", m.Name + " " + s, plain, 1})
+		}
 	}
 	return out
 }

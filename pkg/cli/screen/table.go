@@ -34,6 +34,21 @@ type note struct {
 
 const gap = 2
 
+// widest is how many columns the table takes where nothing is shortened and nothing left out.
+func (t table) widest() int {
+	n := -gap
+	for i, c := range t.columns {
+		w := 0
+		for _, r := range t.rows {
+			w = max(w, r.cells[i].width())
+		}
+		if w > 0 {
+			n += max(w, columns(c.title)) + gap
+		}
+	}
+	return n
+}
+
 // draw gives the lines of the table, in so many columns; 0 is no limit. Columns without a single text are left out.
 func (t table) draw(room int, g glyphs) []line {
 	widths := make([]int, len(t.columns))
