@@ -192,9 +192,9 @@ func (c *command) look(o screen.Objects, f *file) (*sight, error) {
 			stage = cr
 		}
 	}
-	over := o.PipelineRun.IsDone()
 	if stage == nil {
-		if over {
+		// What the watches of runs and of their stages see has no order between them: the stage may still be to come.
+		if o.PipelineRun.IsDone() && len(o.PipelineRun.Status.ChildReferences) == 0 {
 			return nil, ended{notPassed, fmt.Errorf("the run %s ended before the hub judged anything: %s", o.Name(), m.Verdict.Text)}
 		}
 		return s, nil
@@ -203,7 +203,7 @@ func (c *command) look(o screen.Objects, f *file) (*sight, error) {
 	if err != nil {
 		return nil, ended{notPassed, err}
 	}
-	over = over || stage.Status.CompletionTime != nil
+	over := stage.Status.CompletionTime != nil
 	condition := stage.Status.GetCondition(apis.ConditionSucceeded)
 	if over && condition != nil && condition.IsFalse() && (status.Admitted == nil || condition.Reason == reasonInvalid) {
 		return nil, wrong(errors.New(f.located(screen.Clean(condition.Message))))
