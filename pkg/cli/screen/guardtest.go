@@ -81,6 +81,9 @@ func RenderGuardTest(t *GuardTest, look Look) string {
 		}
 	}
 	facts := []string{fmt.Sprintf("%d of %d pass or do not apply", good, len(t.Guards)), "target " + t.Target + " in " + t.Namespace}
+	if len(t.Guards) == 0 {
+		facts[0] = "nothing was judged"
+	}
 	if len(t.LeftOut) > 0 {
 		facts = append(facts, "left out, as no policy gives them to the namespace: "+list(t.LeftOut, "and"))
 	}
