@@ -106,7 +106,7 @@ func (v *View) listed(name string) string {
 		return s
 	}
 	which, what, _ := strings.Cut(name, ".")
-	var words []string
+	words := make([]string, 0, len(v.in.Pods))
 	count := 0
 	for i := range v.in.Pods {
 		p := &v.in.Pods[i]
@@ -135,31 +135,66 @@ func (v *View) listed(name string) string {
 // anyOf is a regular expression that matches the words and nothing else. What they have before their last "-" stands once, so that the names of a thousand pods
 // fit into a request. A dot stands in brackets: a backslash would have to be written twice inside the quotes of a query.
 func anyOf(words []string) string {
-	slices.Sort(words)
+	if !slices.IsSorted(words) {
+		slices.Sort(words)
+	}
 	words = slices.Compact(words)
-	tails := map[string][]string{}
-	for _, w := range words {
+	type family struct {
+		head  string
+		tails []string
+	}
+	var families []family
+	at := map[string]int{}
+	last, length := -1, 0
+	for i, w := range words {
 		if w == "" {
 			continue
 		}
-		w = strings.ReplaceAll(w, ".", "[.]")
-		at := strings.LastIndex(w, "-") + 1
-		tails[w[:at]] = append(tails[w[:at]], w[at:])
-	}
-	var parts []string
-	for _, head := range slices.Sorted(maps.Keys(tails)) {
-		if len(tails[head]) == 1 || head == "" {
-			for _, t := range tails[head] {
-				parts = append(parts, head+t)
+		cut := strings.LastIndexByte(w, '-') + 1
+		head := w[:cut]
+		if last < 0 || families[last].head != head {
+			var known bool
+			if last, known = at[head]; !known {
+				last = len(families)
+				at[head] = last
+				families = append(families, family{head, make([]string, 0, len(words)-i)})
 			}
-			continue
 		}
-		parts = append(parts, head+"("+strings.Join(tails[head], "|")+")")
+		families[last].tails = append(families[last].tails, w[cut:])
+		length += len(w) + 1
 	}
-	if len(parts) == 0 {
+	if len(families) == 0 {
 		return nobody
 	}
-	return strings.Join(parts, "|")
+	slices.SortFunc(families, func(a, b family) int { return strings.Compare(a.head, b.head) })
+	var b strings.Builder
+	b.Grow(length)
+	write := func(s string) {
+		if strings.IndexByte(s, '.') >= 0 {
+			s = strings.ReplaceAll(s, ".", "[.]")
+		}
+		b.WriteString(s)
+	}
+	for i, f := range families {
+		if i > 0 {
+			b.WriteByte('|')
+		}
+		write(f.head)
+		together := len(f.tails) > 1 && f.head != ""
+		if together {
+			b.WriteByte('(')
+		}
+		for i, tail := range f.tails {
+			if i > 0 {
+				b.WriteByte('|')
+			}
+			write(tail)
+		}
+		if together {
+			b.WriteByte(')')
+		}
+	}
+	return b.String()
 }
 
 // promDuration is how Prometheus writes durations, exact to a millisecond.
