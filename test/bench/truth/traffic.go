@@ -65,7 +65,9 @@ func (c Conditions) play(rng *rand.Rand) []series {
 		updated := pod < c.Canaries
 		well := series{labels: labels.FromStrings(labels.MetricName, "http_requests_total", "code", "200", "pod", podName(pod))}
 		ill := series{labels: labels.FromStrings(labels.MetricName, "http_requests_total", "code", "500", "pod", podName(pod))}
-		var answered, failed float64
+		// The old version has run for an hour and more: few of its counters are not there yet.
+		usual := c.Rate / float64(c.Canaries) * 3600
+		answered, failed := poisson(rng, usual), poisson(rng, usual*c.Errors)
 		phase := time.Duration(rng.Float64() * float64(c.Scrape))
 		last, began := restarted.Add(-past), false
 		for tick := last.Add(phase); tick.Before(ready.Add(c.Bake)); tick = tick.Add(c.Scrape) {

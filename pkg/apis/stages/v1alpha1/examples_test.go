@@ -34,6 +34,7 @@ func TestExamplesAreValid(t *testing.T) {
 		"Window":        func() spec { return &v1alpha1.WindowSpec{} },
 		"Freeze":        func() spec { return &v1alpha1.FreezeSpec{} },
 		"ReleasePolicy": func() spec { return &v1alpha1.ReleasePolicySpec{} },
+		"GuardSet":      func() spec { return &guardSet{} },
 	}
 	found := map[string]int{}
 	for file, docs := range exampleDocs(t) {
@@ -53,11 +54,24 @@ func TestExamplesAreValid(t *testing.T) {
 			})
 		}
 	}
-	for _, kind := range []string{"Canary", "PartitionBump", "Confirm", "ClusterHop", "Soak", "Check", "Window", "Freeze", "ReleasePolicy"} {
+	for _, kind := range []string{"Canary", "PartitionBump", "Confirm", "ClusterHop", "Soak", "Check", "Window", "Freeze", "ReleasePolicy", "GuardSet"} {
 		if found[kind] == 0 {
 			t.Errorf("no example of a %s was found", kind)
 		}
 	}
+}
+
+// guardSet is validated as the stages that name it do.
+type guardSet struct{ v1alpha1.GuardSetSpec }
+
+func (s *guardSet) SetDefaults() {
+	for i := range s.Guards {
+		s.Guards[i].SetDefaults()
+	}
+}
+
+func (s *guardSet) Validate(p *field.Path) field.ErrorList {
+	return v1alpha1.ValidateGuards(s.Guards, p.Child("guards"))
 }
 
 func wrong(s spec, body any) []error {
