@@ -166,7 +166,6 @@ func anyOf(words []string) string {
 	if len(families) == 0 {
 		return nobody
 	}
-	slices.SortFunc(families, func(a, b family) int { return strings.Compare(a.head, b.head) })
 	var b strings.Builder
 	b.Grow(length)
 	write := func(s string) {
