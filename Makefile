@@ -43,7 +43,7 @@ e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RU
 fleet-12: ## a release over twelve members on one machine, ten of them lean: 8 GB of memory, ten minutes; the fleet ends with it
 	bash test/fleet-12.sh $(CURDIR)/.periplus/fleet-12
 
-bench: ## the figures of docs/benchmarks.md, on a fleet of three members that ends with it (BENCH chooses, PERIPLUS_FLEET names a fleet to reuse)
+bench: ## the figures of docs/benchmarks.md, on a fleet of three members that ends with it (BENCH chooses; Truth needs no fleet; PERIPLUS_FLEET names one to reuse)
 	bash test/bench.sh $(CURDIR)/.periplus/bench-fleet -run '$(BENCH)'
 
 conformance: up ## check that the nodes of the local fleet behave as the kubelet does where we depend on it

@@ -1,7 +1,8 @@
 //go:build bench
 
 // Package bench measures on a local fleet of real API servers what docs/benchmarks.md says: how fast a freeze holds, how fast a release goes back, how fast one stage
-// follows another, and what the hub takes. `make bench` brings the fleet up. Whatever is timed is timed by when a watch of this process saw it.
+// follows another, and what the hub takes; and how often guards are right, for which it needs no fleet. `make bench` brings the fleet up. Whatever is timed is timed by
+// when a watch of this process saw it.
 package bench
 
 import (

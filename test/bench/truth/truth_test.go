@@ -193,6 +193,25 @@ func TestNothingIsJudgedBeforeAWindowLiesBehindReadiness(t *testing.T) {
 	}
 }
 
+func TestAVersionWithoutRequestsIsHeld(t *testing.T) {
+	stored, in := usual.play(rand.New(rand.NewPCG(1, 1))), usual.input() // #nosec G404 -- a simulation.
+	for _, s := range stored {
+		if pod := s.labels.Get("pod"); pod == "web-0" || pod == "web-1" {
+			for i := range s.samples {
+				s.samples[i].f = 100
+			}
+		}
+	}
+	for _, s := range examples(t) {
+		for _, p := range s.programs {
+			a := &answers{stored: stored, end: ready.Add(usual.Bake), every: p.Guard().Interval.Duration, known: map[string]*answer{}}
+			if out, err := judge(p, &in, a); err != nil || out != (Outcome{Held: true}) {
+				t.Errorf("%s, guard %s: %v (%v)", s.Name, p.Guard().Name, out, err)
+			}
+		}
+	}
+}
+
 func TestAnInterval(t *testing.T) {
 	for _, tt := range []struct {
 		failed, of int
