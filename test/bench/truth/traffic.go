@@ -63,8 +63,8 @@ func (c Conditions) play(rng *rand.Rand) []series {
 	var out []series
 	for pod := range c.Pods {
 		updated := pod < c.Canaries
-		well := series{labels: labels.FromStrings(labels.MetricName, "http_requests_total", "code", "200", "pod", podName(pod))}
-		ill := series{labels: labels.FromStrings(labels.MetricName, "http_requests_total", "code", "500", "pod", podName(pod))}
+		well := series{labels: labels.FromStrings("__name__", "http_requests_total", "code", "200", "pod", podName(pod))}
+		ill := series{labels: labels.FromStrings("__name__", "http_requests_total", "code", "500", "pod", podName(pod))}
 		// The old version has run for an hour and more: few of its counters are not there yet.
 		usual := c.Rate / float64(c.Canaries) * 3600
 		answered, failed := poisson(rng, usual), poisson(rng, usual*c.Errors)

@@ -104,7 +104,7 @@ func TestAsManyRequestsAndErrorsComeAsTheConditionsSay(t *testing.T) {
 }
 
 func TestTheEngineIncreasesCountersAsPrometheusDoes(t *testing.T) {
-	s := series{labels: labels.FromStrings(labels.MetricName, "n", "pod", "a")}
+	s := series{labels: labels.FromStrings("__name__", "n", "pod", "a")}
 	for i := range 21 {
 		s.samples = append(s.samples, sample{ready.Add(time.Duration(i) * 15 * time.Second).UnixMilli(), float64(3 * i)})
 	}
