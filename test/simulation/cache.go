@@ -27,6 +27,9 @@ type informer struct {
 	// woken is called after each event.
 	woken func()
 
+	// seen are the objects that were delivered, as the API server had them, by key.
+	seen map[string]*store.Object
+
 	listed bool
 	// at is the version up to which events were delivered; looked, up to which none was found that concerns the cache.
 	at, looked uint64
@@ -35,7 +38,7 @@ type informer struct {
 
 func newInformer(name string, c *cluster, f *store.Selection) *informer {
 	return &informer{
-		name: name, source: c, selection: f,
+		name: name, source: c, selection: f, seen: map[string]*store.Object{},
 		indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
 	}
 }
@@ -89,8 +92,10 @@ func (i *informer) deliver() string {
 	i.next, i.at = nil, e.Object.Version
 	t, _ := i.selection.Seen(*e)
 	if t == watch.Deleted {
+		delete(i.seen, e.Object.Namespace+"/"+e.Object.Name)
 		i.remove(decode(e.Object), false)
 	} else {
+		i.seen[e.Object.Namespace+"/"+e.Object.Name] = e.Object
 		i.put(i.believed(e.Object))
 	}
 	if i.woken != nil {
@@ -107,10 +112,12 @@ func (i *informer) list() {
 			gone[key], _ = o.(runtime.Object)
 		}
 	}
+	clear(i.seen)
 	for _, o := range i.source.api.Objects(i.selection.Kind) {
 		if !i.selection.Matches(o) {
 			continue
 		}
+		i.seen[o.Namespace+"/"+o.Name] = o
 		obj := i.believed(o)
 		if key, err := cache.MetaNamespaceKeyFunc(obj); err == nil {
 			delete(gone, key)

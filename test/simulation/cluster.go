@@ -133,6 +133,10 @@ func (c *cluster) approvals() []*stagesv1alpha1.Approval {
 	return all[*stagesv1alpha1.Approval](c, "stages.periplus.dev", "approvals")
 }
 
+func (c *cluster) interventions() []*stagesv1alpha1.Intervention {
+	return all[*stagesv1alpha1.Intervention](c, "stages.periplus.dev", "interventions")
+}
+
 func (c *cluster) slices() []*discoveryv1.EndpointSlice {
 	return all[*discoveryv1.EndpointSlice](c, "discovery.k8s.io", "endpointslices")
 }

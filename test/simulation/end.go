@@ -33,26 +33,64 @@ func (w *World) checkEnd() {
 			}
 		}
 	}
+	w.checkOutcome()
+	w.checkBack()
+	w.checkLost()
+}
+
+// checkOutcome is what people get: a release succeeds where nothing is in its way, and only then; and then all pods are on its image.
+func (w *World) checkOutcome() {
+	end := func(format string, args ...any) { w.rules.broken(0, format, args...) }
 	succeeded := false
 	for _, pr := range w.hub.pipelineRuns() {
-		if pr.Name == "web" {
-			succeeded = pr.Status.GetCondition(apis.ConditionSucceeded).IsTrue()
+		if pr.Name == "web" || pr.Name == "web-retry-1" {
+			succeeded = pr.Status.GetCondition(apis.ConditionSucceeded).IsTrue() // the retry is the later name.
 		}
 	}
+	skips, retried := false, false
+	for _, h := range w.story.hands {
+		skips, retried = skips || h.does == doSkip || h.does == doSkipMember, retried || w.mended
+	}
 	switch {
-	case succeeded && (w.story.sick || w.story.broken || w.story.reject):
+	case succeeded && w.story.hopeless() && !skips:
 		end("the release succeeded, and should not have: %s", w.story.name)
 	case !succeeded && w.story.calm():
 		end("the release did not succeed, and nothing was in its way: %s", w.outcome())
+	case !succeeded && retried && w.story.quiet():
+		end("the release was retried, and did not succeed, and nothing was in its way: %s", w.outcome())
 	}
-	w.checkBack()
-	if !succeeded || w.story.rival || w.story.act == actEditTemplate {
+	if w.story.law == lawLacking && len(w.rules.moved) > 0 {
+		w.rules.broken(5, "a run that lacks what policies demand moved something")
+	}
+	if !succeeded || w.story.rival || w.story.act == actEditTemplate || skips {
 		return
+	}
+	for _, rel := range w.hub.releases() {
+		if rel.Status.Phase != stagesv1alpha1.ReleaseSucceeded {
+			return // it was taken back after its end, in part or whole; checkBack looks at that.
+		}
 	}
 	for _, c := range w.members {
 		for _, pod := range c.pods() {
 			if pod.Status.ContainerStatuses[0].Image != w.story.image {
 				end("the release succeeded, and pod %s in member %s runs %s", pod.Name, c.name, pod.Status.ContainerStatuses[0].Image)
+			}
+		}
+	}
+}
+
+// wantedBack says whether the release is to be taken back: by a person, or because it ended without its finally.
+func (w *World) wantedBack(rel *stagesv1alpha1.Release) bool {
+	ended := rel.Status.Phase == stagesv1alpha1.ReleaseFailed
+	return (w.story.onEnd && ended) || w.said(carriersOf(rel), "", stagesv1alpha1.ActionRollback)
+}
+
+// checkLost is rule 6 for a hub that lost its records: all that the lost release held is back as it was.
+func (w *World) checkLost() {
+	for _, c := range w.members {
+		for _, set := range c.sets() {
+			if image := set.Spec.Template.Spec.Containers[0].Image; w.lost[c.name+"/"+set.Name] != "" && image != imageOld {
+				w.rules.broken(6, "release %s, whose record was lost, held %s in member %s, which was not taken back: it wants %s", w.lost[c.name+"/"+set.Name], set.Name, c.name, image)
 			}
 		}
 	}
@@ -65,6 +103,9 @@ func (w *World) checkBack() {
 	}
 	for _, rel := range w.hub.releases() {
 		if rel.Status.Phase != stagesv1alpha1.ReleaseRolledBack {
+			if w.wantedBack(rel) && len(rel.Status.Touched) > 0 && w.story.quiet() {
+				w.rules.broken(6, "release %s was to be taken back, and is %s: %s", rel.Name, rel.Status.Phase, rel.Status.Message)
+			}
 			continue
 		}
 		for _, c := range w.members {

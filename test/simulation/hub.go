@@ -22,15 +22,20 @@ import (
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
 	"github.com/periplus-dev/periplus/tasks/canary"
+	"github.com/periplus-dev/periplus/tasks/check"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
 	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
 	"github.com/periplus-dev/periplus/tasks/rollback"
+	"github.com/periplus-dev/periplus/tasks/soak"
+	"github.com/periplus-dev/periplus/tasks/window"
 )
 
 // tasks are the stages that the hub runs, as cmd/controller has them.
 func tasks() []stage.Task {
-	return []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}}
+	return []stage.Task{
+		canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, check.Task{}, window.Task{},
+	}
 }
 
 // startHub makes what cmd/controller makes.

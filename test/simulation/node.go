@@ -58,6 +58,9 @@ func (n *nodes) moves() []move {
 	return n.todo
 }
 
+// forget has moves looked for anew: what they hang on changed by no write.
+func (n *nodes) forget() { n.looked = 0 }
+
 func (m *move) String() string {
 	if m.pod == nil {
 		return m.what
@@ -82,8 +85,10 @@ func (n *nodes) next(pod *corev1.Pod) (string, func(context.Context, *corev1.Pod
 	switch {
 	case status.Image != image:
 		return "restarts", n.status(n.run)
+	case status.State.Running == nil && n.broken[image]:
+		return "", nil // it cannot be pulled.
 	case status.State.Running == nil:
-		return "", nil // an image that cannot be pulled.
+		return "pulls at last", n.status(n.run)
 	case n.sick[image] && !n.crashed[status.ContainerID]:
 		return "crashes", n.status(func(pod *corev1.Pod) {
 			n.run(pod)

@@ -48,6 +48,9 @@ func (w *World) answers(cr *v1beta1.CustomRun, q *stagesv1alpha1.Question) []sta
 
 // person is the next thing that somebody could do, or nil.
 func (w *World) person() (string, func(context.Context) error) {
+	if what, do := w.hand(false); do != nil {
+		return what, do
+	}
 	if w.story.act != "" && w.acted == 0 && w.step-w.began > w.story.actAfter {
 		return w.story.act, w.act
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -29,6 +30,8 @@ type rules struct {
 	moved map[apitypes.UID]map[string]bool
 	// answered counts the times that a run ended by an answer.
 	answered map[apitypes.UID]bool
+	// begun counts the runs that a ClusterHop made for each member.
+	begun map[string]int
 	// writes of ours that landed.
 	writes int
 	first  *brokenRule
@@ -37,7 +40,7 @@ type rules struct {
 }
 
 func newRules(w *World) *rules {
-	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}}
+	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}}
 }
 
 // broken notes the first rule that was broken; the run ends with the step. A check may run in a goroutine of a controller's.
@@ -144,6 +147,10 @@ func (r *rules) check(d deed) {
 	case *stagesv1alpha1.Release:
 		if !gone(d.event) {
 			r.releaseWritten(now)
+		}
+	case *pipelinev1.PipelineRun:
+		if before == nil {
+			r.childMade(d, now)
 		}
 	}
 }

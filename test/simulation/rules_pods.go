@@ -158,11 +158,15 @@ func (r *rules) setWritten(d deed, before, now *appsv1alpha1.InPlaceSet) {
 	allowed := int(replicas) - held(now.Spec.UpdateStrategy.Partition, replicas)
 
 	if was != nil && is != nil && was.UID != is.UID {
-		if other := r.release(was.UID); other != nil && other.Status.CompletionTime == nil {
+		if other := r.release(was.UID); other != nil && !isOver(other) {
 			r.broken(3, "%s in member %s is taken from release %s, which is not over, by %s", now.Name, d.c.name, was.Release, is.Release)
 		}
 	}
+	if !r.w.story.law.gives(d.c.name) {
+		r.broken(5, "%s writes to %s in member %s, which no policy gives to its namespace", d.pass, now.Name, d.c.name)
+	}
 	if template || allowed > allowedBefore {
+		r.moves(d, mine)
 		switch {
 		case is == nil || mine == nil || is.UID != mine.UID:
 			r.broken(3, "%s moves %s in member %s without holding its lock", d.pass, now.Name, d.c.name)

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
@@ -11,6 +12,7 @@ import (
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
+	"github.com/periplus-dev/periplus/pkg/stage"
 )
 
 func lockOf(set *appsv1alpha1.InPlaceSet) *stagesv1alpha1.Lock {
@@ -34,25 +36,44 @@ func (r *rules) release(uid apitypes.UID) *stagesv1alpha1.Release {
 	return nil
 }
 
-// releaseOf is the release that a pass of the hub acts for: the record of its run's PipelineRun, or the record itself.
+// releaseOf is the release that a pass of the hub acts for: that which its run carries or takes back, or the record itself.
 func (r *rules) releaseOf(p pass) *stagesv1alpha1.Release {
-	var root apitypes.UID
+	var root, own apitypes.UID
+	takesBack := ""
 	for _, cr := range r.w.hub.runs() {
-		if cr.Name == p.key.Name && p.queue != "Release" && len(cr.OwnerReferences) > 0 {
+		if cr.Name != p.key.Name || p.queue == "Release" {
+			continue
+		}
+		if own = cr.UID; len(cr.OwnerReferences) > 0 {
 			root = cr.OwnerReferences[0].UID
+		} else {
+			takesBack = cr.Annotations[stagesv1alpha1.AnnotationRelease]
 		}
 	}
 	for _, rel := range r.w.hub.releases() {
-		if (p.queue == "Release" && rel.Name == p.key.Name) || (root != "" && rel.Spec.Root.UID == root) {
+		switch {
+		case p.queue == "Release" && rel.Name == p.key.Name, takesBack != "" && rel.Name == takesBack:
+			return rel
+		case own == "":
+		case rel.Spec.Root.UID == own, root != "" && slices.Contains(carriersOf(rel), root):
 			return rel
 		}
 	}
 	return nil
 }
 
+// carriersOf are the UIDs of the runs that carry a release.
+func carriersOf(rel *stagesv1alpha1.Release) []apitypes.UID {
+	out := []apitypes.UID{rel.Spec.Root.UID}
+	for _, run := range rel.Status.Runs {
+		out = append(out, run.UID)
+	}
+	return out
+}
+
 // task of a pipeline that a run is of, or nil.
 func (r *rules) task(cr *v1beta1.CustomRun) *task {
-	p := r.w.tekton.pipelines[cr.Labels["tekton.dev/pipelineRun"]]
+	p := r.w.tekton.ran[cr.Labels["tekton.dev/pipelineRun"]]
 	if p == nil {
 		return nil
 	}
@@ -79,11 +100,16 @@ func (r *rules) runWritten(d deed, before, now *v1beta1.CustomRun) {
 		}
 		return
 	}
-	if now.Status.GetCondition(apis.ConditionSucceeded).IsFalse() && len(now.Status.RetriesStatus) < now.Spec.Retries && now.Spec.Status == "" {
+	is := now.Status.GetCondition(apis.ConditionSucceeded)
+	if is.IsFalse() && len(now.Status.RetriesStatus) < now.Spec.Retries && now.Spec.Status == "" && !r.aborted(now) {
 		r.broken(6, "%s is said to have failed while attempts are left", now.Name)
 	}
 	if len(now.Status.RetriesStatus) > now.Spec.Retries {
 		r.broken(7, "%s made attempt %d of %d", now.Name, len(now.Status.RetriesStatus)+1, now.Spec.Retries+1)
+	}
+	if succeeded && (is.Reason == stage.ReasonSkipped || is.Reason == stage.ReasonCarriedOver) {
+		r.excused(now, is.Reason)
+		return
 	}
 	if task.kind == "Confirm" {
 		if succeeded {
@@ -121,6 +147,9 @@ func (r *rules) passed(cr *v1beta1.CustomRun, task *task, st *stagesv1alpha1.Run
 	}
 	if len(task.guards) > 0 && r.w.story.sick {
 		for _, m := range r.w.members {
+			if !slices.Contains(task.members, m.name) {
+				continue
+			}
 			for _, pod := range m.pods() {
 				if pod.Spec.Containers[0].Image == imageSick && len(pod.Status.ContainerStatuses) > 0 && m.nodes.crashed[pod.Status.ContainerStatuses[0].ContainerID] {
 					r.broken(2, "%s goes on though pod %s in member %s restarted on the new revision", cr.Name, pod.Name, m.name)
@@ -132,14 +161,10 @@ func (r *rules) passed(cr *v1beta1.CustomRun, task *task, st *stagesv1alpha1.Run
 
 // brought is rule 2 seen from the nodes: a stage that is done had all the pods that it wants ready on the new image at one time.
 func (r *rules) brought(cr *v1beta1.CustomRun, task *task) {
-	image := r.w.story.image
-	if strings.HasPrefix(cr.Name, "rival-") {
-		image = imageRival
-	}
 	for _, m := range task.members {
 		for unit, want := range task.want {
-			if got := r.peaks[m+"/"+unit+"/"+image]; got < want {
-				r.broken(2, "%s is done, but at most %d of %d pods of unit %s in member %s were ever ready on %s", cr.Name, got, want, unit, m, image)
+			if got := r.peaks[m+"/"+unit+"/"+task.image]; got < want {
+				r.broken(2, "%s is done, but at most %d of %d pods of unit %s in member %s were ever ready on %s", cr.Name, got, want, unit, m, task.image)
 			}
 		}
 	}

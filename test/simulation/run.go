@@ -77,6 +77,9 @@ func last(lines []string, n int) []string { return lines[max(0, len(lines)-n):] 
 
 // release from its start until all is at rest.
 func (w *World) release() {
+	if w.story.carries {
+		w.store(w.story.perMember(w.story.image))
+	}
 	w.submit(w.story.release("web", w.story.image))
 	w.began, w.faults = w.step, true
 	rivalAt := w.began + w.rand.IntN(1000)
@@ -95,15 +98,17 @@ func (w *World) release() {
 		}
 		moved := w.stepOnce()
 		switch {
-		case !rival && w.over() && (!w.faults || w.rand.IntN(50) == 0):
+		case !rival && w.over() && w.handsDone() && (!w.faults || w.rand.IntN(50) == 0):
 			w.faults = false
 			for _, c := range w.members {
 				c.cut = false
 			}
 			w.settle("after the release")
-			if w.over() {
+			if w.over() && w.handsDone() {
 				return
 			}
+		case !moved && w.over():
+			w.step += 10
 		case !moved && !w.faults:
 			panic(brokenRule{0, "nothing moves any more, and the release is not over: " + w.outcome()})
 		case !moved:
@@ -127,6 +132,11 @@ func (w *World) settle(when string) {
 
 // over says whether every release is over and let go of what it held.
 func (w *World) over() bool {
+	for _, cr := range w.hub.runs() {
+		if cr.Status.CompletionTime == nil && len(cr.OwnerReferences) == 0 {
+			return false // one that takes back what others moved.
+		}
+	}
 	for _, pr := range w.hub.pipelineRuns() {
 		if pr.Status.CompletionTime == nil {
 			return false
@@ -185,6 +195,12 @@ func (w *World) stepOnce() bool {
 		total += c.weight
 	}
 	if total == 0 {
+		if what, do := w.hand(true); do != nil {
+			w.step++
+			w.logf("somebody: %s", what)
+			w.must(what, do(ctx))
+			return true
+		}
 		return w.wait()
 	}
 	w.step++

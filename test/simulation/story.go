@@ -1,23 +1,14 @@
 package simulation
 
-import (
-	"context"
-	"fmt"
-	"math/rand/v2"
-	"time"
-
-	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
-)
+import "math/rand/v2"
 
 // story is what people want in one run, and what goes wrong by itself.
 type story struct {
 	name string
-	// image that the release brings.
+	// image that the release brings. Where sickIn is given it is sick in that member only.
 	image        string
 	sick, broken bool
+	sickIn       string
 	// cuts, flaps and jumps may happen.
 	cuts, flaps, jumps bool
 	// rival is a second release of the same workloads.
@@ -26,6 +17,14 @@ type story struct {
 	act      string
 	actAfter int
 	reject   bool
+	// hands are what people do while the release is on, or after it.
+	hands []*hand
+	// stands adds stages that move nothing: Soak, Check and Window. carries has the last members reached by a ClusterHop that runs a pipeline for each.
+	stands, carries bool
+	// noFinally leaves out the pipeline's own rollback; onEnd has the hub take back what was touched instead.
+	noFinally, onEnd bool
+	// law is what the platform's policies give and demand.
+	law      law
 	replicas map[string]int32
 	// limit is the target's maxUnavailable.
 	limit int32
@@ -48,73 +47,124 @@ const (
 	imageRival  = "shop/web:v3"
 )
 
+// law is what ReleasePolicies say to the namespace.
+type law string
+
+const (
+	// lawOpen gives all members and demands nothing.
+	lawOpen law = ""
+	// lawDemands gives all members, and demands guards, canaries that bake, and a yes before the last two.
+	lawDemands law = "policies demand what the run has"
+	// lawLacking is the same for a run that asks nobody.
+	lawLacking law = "the run lacks what policies demand"
+	// lawPart does not give the last member.
+	lawPart law = "policies give two members of three"
+)
+
+// demands says whether the law wants a yes before anything moves in a member.
+func (l law) demands(member string) bool {
+	return (l == lawDemands || l == lawLacking) && member != "m1"
+}
+
+// gives says whether the law gives a member.
+func (l law) gives(member string) bool { return l != lawPart || member != "m3" }
+
 // tell makes up the story of a seed.
 func tell(r *rand.Rand) *story {
 	s := &story{
 		name: "a release", image: imageNew, limit: 1 + r.Int32N(2), replicas: map[string]int32{"dca": 2 + r.Int32N(2), "dcb": 1 + r.Int32N(2)},
 		cuts: r.IntN(3) == 0, flaps: r.IntN(3) == 0, jumps: r.IntN(5) == 0,
 	}
+	do := func(h *hand) { s.hands = append(s.hands, h) }
 	switch n := r.IntN(100); {
-	case n < 40:
-	case n < 52:
+	case n < 14:
+	case n < 22:
 		s.name, s.image, s.sick = "pods of the new image restart", imageSick, true
-	case n < 60:
+	case n < 27:
 		s.name, s.image, s.broken = "the new image cannot be pulled", imageBroken, true
-	case n < 68:
+	case n < 33:
 		s.name, s.rival = "a second release of the same workloads", true
-	case n < 72:
+	case n < 36:
 		s.name, s.reject = "somebody says no", true
-	default:
+	case n < 50:
 		acts := []string{actCancel, actCancelFinal, actDeleteRun, actDeleteStage, actEditTemplate}
 		s.act = acts[r.IntN(len(acts))]
 		s.name, s.actAfter = s.act, r.IntN(1200)
+	case n < 58:
+		s.name = "people hold the release"
+		for range 1 + r.IntN(3) {
+			do(aHold(r))
+		}
+	case n < 62:
+		s.name = "somebody skips a stage"
+		do(&hand{does: doSkip, at: r.IntN(1000)})
+	case n < 67:
+		s.name = "somebody aborts the release"
+		s.noFinally = r.IntN(2) == 0
+		do(&hand{does: doAbort, at: r.IntN(1200)})
+	case n < 74:
+		s.name, s.noFinally = "a release that failed is retried", true
+		switch r.IntN(4) {
+		case 0:
+			s.image, s.broken = imageBroken, true
+		case 1:
+			s.reject = true
+		case 2:
+			do(&hand{does: doAbort, at: r.IntN(1400)})
+		default:
+			s.act, s.actAfter = []string{actCancel, actCancelFinal}[r.IntN(2)], r.IntN(1400)
+		}
+		do(&hand{does: doRetry, afterEnd: true})
+	case n < 80:
+		s.name = "somebody takes the release back"
+		do(&hand{does: doRollback, at: r.IntN(1200), afterEnd: r.IntN(2) == 0})
+		s.noFinally = r.IntN(3) == 0
+	case n < 88:
+		s.name, s.carries = "a ClusterHop carries a pipeline", true
+		switch r.IntN(5) {
+		case 0:
+			s.image, s.sick, s.sickIn = imageSick, true, "m3"
+		case 1:
+			do(&hand{does: doSkipMember, at: r.IntN(1200)})
+		case 2:
+			s.act, s.actAfter = actCancelFinal, 300+r.IntN(1000)
+		}
+	case n < 93:
+		s.law = []law{lawDemands, lawDemands, lawLacking, lawPart}[r.IntN(4)]
+		s.name = string(s.law)
+	case n < 97:
+		s.name, s.onEnd = "the hub takes back what ended without its finally", true
+		s.act, s.actAfter = []string{actCancel, actDeleteRun}[r.IntN(2)], r.IntN(1200)
+	default:
+		s.name = "the hub loses its records"
+		do(&hand{does: doLose, at: 100 + r.IntN(1000)})
+	}
+	s.stands = r.IntN(5) == 0
+	if r.IntN(7) == 0 {
+		do(aHold(r))
 	}
 	return s
 }
 
 // calm stories succeed: nothing in them may stop a release but for a while.
 func (s *story) calm() bool {
-	return !s.sick && !s.broken && s.act == "" && !s.cuts && !s.jumps && !s.reject && !s.rival
-}
-
-const (
-	guardRestarts = "no-restarts"
-	guardThere    = "all-there"
-	approver      = "carol"
-	initiator     = "alice"
-)
-
-// release is the pipeline of a whole release: canary, confirm, bump, hop, bump; and rollback where that did not succeed.
-func (s *story) release(name, image string) *pipeline {
-	moving := func(members, more string) string {
-		return fmt.Sprintf(`{"target":"web","members":[%s],"change":{"images":{"app":%q}},"progressDeadline":"5m","guardSets":["health"],%s}`, members, image, more)
+	for _, h := range s.hands {
+		if !h.holds() {
+			return false
+		}
 	}
-	guards := []guardOf{{"health/" + guardRestarts, stagesv1alpha1.During}, {"health/" + guardThere, stagesv1alpha1.After}}
-	one, everything := map[string]int{"dca": 1, "dcb": 1}, map[string]int{"dca": int(s.replicas["dca"]), "dcb": int(s.replicas["dcb"])}
-	hour := metav1.Duration{Duration: time.Hour}
-	return &pipeline{name: name, tasks: []task{
-		{name: "canary", kind: "Canary", spec: moving(`"m1"`, `"pods":1,"bake":"5s"`), timeout: hour, retries: 1, members: []string{"m1"}, want: one, guards: guards},
-		{name: "confirm", kind: "Confirm", spec: fmt.Sprintf(`{"approvers":{"users":[%q,%q]},"forbidInitiator":true,"message":"go on?"}`, approver, initiator), timeout: hour},
-		{name: "bump", kind: "PartitionBump", spec: moving(`"m1"`, `"order":["dca","dcb"]`), timeout: hour, members: []string{"m1"}, want: everything, guards: guards},
-		{name: "hop", kind: "ClusterHop", spec: `{"target":"web","from":["m1"],"to":["m2","m3"],"silentPeriod":"5s"}`, timeout: hour},
-		{name: "fleet", kind: "PartitionBump", spec: moving(`"m2","m3"`, `"order":["dcb","dca"],"by":"50%"`), timeout: hour, members: []string{"m2", "m3"}, want: everything, guards: guards},
-	}, finally: []task{{name: "rollback", kind: "Rollback", spec: `{"onUnreachable":"Wait"}`, timeout: hour}}}
+	return !s.sick && !s.broken && s.act == "" && !s.reject && !s.rival && (s.law == lawOpen || s.law == lawDemands) && s.quiet()
 }
 
-// rival is a release that canaries another image on the same workloads.
-func (s *story) rivalRelease(name string) *pipeline {
-	hour := metav1.Duration{Duration: time.Hour}
-	return &pipeline{name: name, tasks: []task{{
-		name: "canary", kind: "Canary", timeout: hour, members: []string{"m1", "m2"}, want: map[string]int{"dca": 1, "dcb": 1},
-		spec: fmt.Sprintf(`{"target":"web","members":["m1","m2"],"change":{"images":{"app":%q}},"pods":1,"progressDeadline":"5m"}`, imageRival),
-	}}}
-}
+// quiet stories come to the end that is meant, good or bad: nothing breaks by itself in them that takes longer than a stage has patience for.
+func (s *story) quiet() bool { return !s.cuts && !s.jumps }
 
-func (w *World) submit(p *pipeline) {
-	w.tekton.pipelines[p.name] = p
-	_, err := w.hub.admin.tekton.TektonV1().PipelineRuns(namespace).Create(context.Background(), &pipelinev1.PipelineRun{
-		ObjectMeta: metav1.ObjectMeta{Name: p.name, Namespace: namespace, Annotations: map[string]string{stagesv1alpha1.AnnotationInitiator: initiator}},
-		Spec:       pipelinev1.PipelineRunSpec{PipelineRef: &pipelinev1.PipelineRef{Name: p.name}},
-	}, metav1.CreateOptions{})
-	w.must("submitting "+p.name, err)
+// hopeless stories never succeed.
+func (s *story) hopeless() bool {
+	for _, h := range s.hands {
+		if h.does == doRetry { // the cause is gone by then.
+			return false
+		}
+	}
+	return s.sick || s.broken || s.reject || s.law == lawLacking || s.law == lawPart
 }

@@ -3,6 +3,8 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
@@ -17,9 +19,61 @@ import (
 
 // pipeline is what a PipelineRun of the simulation runs: tasks one after the other, then, where that did not succeed, those of finally.
 type pipeline struct {
-	name    string
-	tasks   []task
-	finally []task
+	name string
+	// perMember pipelines take the param member, for which a ClusterHop runs each.
+	perMember bool
+	tasks     []task
+	finally   []task
+}
+
+// paramMember stands for the member in the specs of a pipeline that is run for each.
+const paramMember = "$(params.member)"
+
+// spec is the pipeline as Tekton knows it.
+func (p *pipeline) spec() pipelinev1.PipelineSpec {
+	var out pipelinev1.PipelineSpec
+	of := func(t *task) pipelinev1.PipelineTask {
+		pt := pipelinev1.PipelineTask{Name: t.name, Timeout: &t.timeout, Retries: t.retries, TaskSpec: &pipelinev1.EmbeddedTask{
+			TypeMeta: runtime.TypeMeta{APIVersion: "stages.periplus.dev/v1alpha1", Kind: t.kind}, Spec: runtime.RawExtension{Raw: []byte(t.spec)},
+		}}
+		if p.perMember {
+			pt.Params = pipelinev1.Params{{Name: "member", Value: *pipelinev1.NewStructuredValues(paramMember)}}
+		}
+		return pt
+	}
+	if p.perMember {
+		out.Params = pipelinev1.ParamSpecs{{Name: "member", Type: pipelinev1.ParamTypeString}}
+	}
+	for i := range p.tasks {
+		pt := of(&p.tasks[i])
+		if pt.RunAfter = p.tasks[i].after; len(pt.RunAfter) == 0 && i > 0 {
+			pt.RunAfter = []string{p.tasks[i-1].name}
+		}
+		out.Tasks = append(out.Tasks, pt)
+	}
+	for i := range p.finally {
+		out.Finally = append(out.Finally, of(&p.finally[i]))
+	}
+	return out
+}
+
+// forRun is the pipeline as one run of it has it: the rules hold its stages to the member that it was made for.
+func (p *pipeline) forRun(pr *pipelinev1.PipelineRun) *pipeline {
+	if !p.perMember {
+		return p
+	}
+	out := *p
+	out.tasks = slices.Clone(p.tasks)
+	for i := range out.tasks {
+		t := &out.tasks[i]
+		t.members = slices.Clone(t.members)
+		for j := range t.members {
+			for _, prm := range pr.Spec.Params {
+				t.members[j] = strings.ReplaceAll(t.members[j], "$(params."+prm.Name+")", prm.Value.StringVal)
+			}
+		}
+	}
+	return &out
 }
 
 // task is one custom task of a pipeline.
@@ -32,7 +86,8 @@ type task struct {
 	timeout metav1.Duration
 	// after names the tasks that come before; the one above where it is empty.
 	after []string
-	// members and want are what the rules hold the stage to: how many pods of each unit it brings to the new revision. guards are those that must pass.
+	// image that it brings, where the rules hold it to pods. members and want are what the rules hold the stage to: how many pods of each unit it brings to the new revision. guards are those that must pass.
+	image   string
 	members []string
 	want    map[string]int
 	guards  []guardOf
@@ -49,26 +104,47 @@ type tekton struct {
 	c         *cluster
 	w         *World
 	pipelines map[string]*pipeline
+	// ran are the pipelines of runs by the runs' names, also of those that are gone.
+	ran map[string]*pipeline
+	// idle is true where there was nothing to do at version looked.
+	idle   bool
+	looked uint64
+}
+
+// of is the pipeline of a run, nil where there is none.
+func (t *tekton) of(pr *pipelinev1.PipelineRun) *pipeline {
+	if t.ran[pr.Name] == nil && pr.Spec.PipelineRef != nil && t.pipelines[pr.Spec.PipelineRef.Name] != nil {
+		t.ran[pr.Name] = t.pipelines[pr.Spec.PipelineRef.Name].forRun(pr)
+	}
+	return t.ran[pr.Name]
 }
 
 // move is the next thing to do, or nil.
 func (t *tekton) move() (string, func(context.Context) error) {
+	if v := t.c.api.Version(); t.idle && t.looked == v {
+		return "", nil
+	}
 	for _, pr := range t.c.pipelineRuns() {
-		p := t.pipelines[pr.Name]
-		if p == nil || pr.DeletionTimestamp != nil || pr.Status.CompletionTime != nil {
+		if pr.DeletionTimestamp != nil || pr.Status.CompletionTime != nil {
+			continue
+		}
+		p := t.of(pr)
+		if p == nil {
 			continue
 		}
 		if what, do := t.next(pr, p); do != nil {
+			t.idle = false
 			return pr.Name + ": " + what, do
 		}
 	}
+	t.idle, t.looked = true, t.c.api.Version()
 	return "", nil
 }
 
 func (t *tekton) next(pr *pipelinev1.PipelineRun, p *pipeline) (string, func(context.Context) error) {
 	if pr.Status.StartTime == nil {
 		return "starts", t.status(pr, func(st *pipelinev1.PipelineRunStatus) {
-			st.StartTime = ptr.To(metav1.NewTime(t.w.clock.Now()))
+			st.StartTime, st.PipelineSpec = ptr.To(metav1.NewTime(t.w.clock.Now())), ptr.To(p.spec())
 			st.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: corev1.ConditionUnknown, Reason: "Running"})
 		})
 	}
@@ -172,6 +248,9 @@ func (t *tekton) create(pr *pipelinev1.PipelineRun, task *task) func(context.Con
 				},
 				Retries: task.retries, Timeout: &task.timeout,
 			},
+		}
+		for _, prm := range pr.Spec.Params {
+			cr.Spec.Params = append(cr.Spec.Params, v1beta1.Param{Name: prm.Name, Value: *v1beta1.NewStructuredValues(prm.Value.StringVal)})
 		}
 		made, err := t.c.admin.tekton.TektonV1beta1().CustomRuns(pr.Namespace).Create(ctx, cr, metav1.CreateOptions{})
 		if err != nil {

@@ -61,6 +61,11 @@ type World struct {
 	tekton  *tekton
 	rules   *rules
 
+	// lastHand is the step at which a person last did something by the product's means; mended, whether what made a release fail is. lost is which release
+	// held each member/workload when the hub lost its records.
+	lastHand int
+	mended   bool
+	lost     map[string]string
 	// faults may happen; began is the step at which the release did.
 	faults      bool
 	rates       rates
@@ -115,12 +120,12 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 	for n, name := range []string{"m1", "m2", "m3"} {
 		w.members = append(w.members, cluster(n+1, name))
 	}
-	w.tekton = &tekton{c: w.hub, w: w, pipelines: map[string]*pipeline{}}
+	w.tekton = &tekton{c: w.hub, w: w, pipelines: map[string]*pipeline{}, ran: map[string]*pipeline{}}
 	w.rules = newRules(w)
 	w.furnish()
 	w.procs = []*process{{w: w, name: "hub", home: w.hub, start: startHub}}
 	for _, c := range w.members {
-		c.nodes.sick[imageSick], c.nodes.broken[imageBroken] = true, true
+		c.nodes.sick[imageSick], c.nodes.broken[imageBroken] = w.story.sickIn == "" || w.story.sickIn == c.name, true
 		w.procs = append(w.procs, &process{w: w, name: c.name, home: c, start: startMember})
 	}
 	return w
@@ -137,13 +142,15 @@ func (w *World) furnish() {
 		}},
 	}, metav1.CreateOptions{})
 	w.must("storing guards", err)
-	_, err = stages.ReleasePolicies().Create(ctx, &stagesv1alpha1.ReleasePolicy{ObjectMeta: metav1.ObjectMeta{Name: "open"}}, metav1.CreateOptions{})
-	w.must("storing a policy", err)
-	one := intstr.FromInt32(1)
+	w.rule(ctx)
+	one, onEnd := intstr.FromInt32(1), stagesv1alpha1.OnEndLeave
+	if w.story.onEnd {
+		onEnd = stagesv1alpha1.OnEndRollBack
+	}
 	_, err = stages.Targets(namespace).Create(ctx, &stagesv1alpha1.Target{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: stagesv1alpha1.TargetSpec{
 			Workload:       stagesv1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: "InPlaceSet", Selector: map[string]string{"app": "web"}},
-			MaxUnavailable: ptr.To(intstr.FromInt32(w.story.limit)),
+			MaxUnavailable: ptr.To(intstr.FromInt32(w.story.limit)), OnEnd: onEnd,
 		},
 	}, metav1.CreateOptions{})
 	w.must("storing a target", err)
@@ -163,6 +170,37 @@ func (w *World) furnish() {
 			}, metav1.CreateOptions{})
 			w.must("making a set", err)
 		}
+	}
+}
+
+// rule makes the platform's policies.
+func (w *World) rule(ctx context.Context) {
+	stages := w.hub.admin.periplus.StagesV1alpha1()
+	policy := func(name string, spec stagesv1alpha1.ReleasePolicySpec) {
+		_, err := stages.ReleasePolicies().Create(ctx, &stagesv1alpha1.ReleasePolicy{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: spec}, metav1.CreateOptions{})
+		w.must("storing policy "+name, err)
+	}
+	switch w.story.law {
+	case lawOpen:
+		policy("open", stagesv1alpha1.ReleasePolicySpec{})
+	case lawPart:
+		policy("part", stagesv1alpha1.ReleasePolicySpec{Members: stagesv1alpha1.Selection{Names: []string{"m1", "m2"}}})
+	case lawDemands, lawLacking:
+		_, err := w.hub.admin.kube.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "platform"}}, metav1.CreateOptions{})
+		w.must("making a namespace", err)
+		_, err = stages.GuardSets("platform").Create(ctx, &stagesv1alpha1.GuardSet{ObjectMeta: metav1.ObjectMeta{Name: "strict"}, Spec: stagesv1alpha1.GuardSetSpec{
+			Guards: []stagesv1alpha1.Guard{{Name: guardRestarts, When: stagesv1alpha1.During, Expr: "updated.all(p, p.restarts == 0)", Interval: &metav1.Duration{Duration: 2 * time.Second}}},
+		}}, metav1.CreateOptions{})
+		w.must("storing guards", err)
+		policy("careful", stagesv1alpha1.ReleasePolicySpec{Require: stagesv1alpha1.Demands{
+			GuardSets: []stagesv1alpha1.GuardSetRef{{Namespace: "platform", Name: "strict"}},
+			Confirms: []stagesv1alpha1.DemandedConfirm{{
+				Approvers: stagesv1alpha1.Approvers{Users: []string{approver}}, ForbidInitiator: true, Members: stagesv1alpha1.Selection{Names: []string{"m2", "m3"}},
+			}},
+		}})
+		policy("canaries", stagesv1alpha1.ReleasePolicySpec{
+			Members: stagesv1alpha1.Selection{Names: []string{"m1"}}, Require: stagesv1alpha1.Demands{MinBake: &metav1.Duration{Duration: 3 * time.Second}},
+		})
 	}
 }
 

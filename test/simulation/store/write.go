@@ -306,3 +306,15 @@ func (s *Store) Annotate(k *Kind, namespace, name, key, value string) error {
 	_, err = s.replace(old, next)
 	return err
 }
+
+// Lose takes away all objects of a kind at once, whatever finalizers they have: as if the server's data were lost.
+func (s *Store) Lose(k *Kind) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.objectsOf(k, "") {
+		if _, err := s.commit(k, o, runtime.DeepCopyJSON(o.fields), true); err != nil {
+			return err
+		}
+	}
+	return nil
+}
