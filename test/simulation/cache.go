@@ -30,6 +30,9 @@ type informer struct {
 	// seen are the objects that were delivered, as the API server had them, by key.
 	seen map[string]*store.Object
 
+	// stalled is the step until which nothing is delivered.
+	stalled int
+
 	listed bool
 	// at is the version up to which events were delivered; looked, up to which none was found that concerns the cache.
 	at, looked uint64

@@ -2,7 +2,6 @@ package simulation
 
 import (
 	"context"
-	"maps"
 	"slices"
 	"time"
 
@@ -10,9 +9,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// caches of all processes that live, in a fixed order.
+// caches of all processes that live, in a fixed order. The slice is good until the next call.
 func (w *World) caches() []*informer {
-	var out []*informer
+	out := w.buffer[:0]
 	for _, p := range w.procs {
 		if !p.alive {
 			continue
@@ -21,15 +20,13 @@ func (w *World) caches() []*informer {
 		if p.fleet == nil {
 			continue
 		}
-		for _, name := range slices.Sorted(maps.Keys(p.fleet.members)) {
-			m := p.fleet.members[name]
-			for _, key := range slices.Sorted(maps.Keys(m.caches)) {
-				if !m.c.cut {
-					out = append(out, m.caches[key])
-				}
+		for _, m := range p.fleet.order {
+			if !m.c.cut {
+				out = append(out, m.order...)
 			}
 		}
 	}
+	w.buffer = out
 	return out
 }
 
@@ -43,6 +40,9 @@ func (w *World) choices() []choice {
 	}
 	var pending, unlisted []*informer
 	for _, i := range w.caches() {
+		if i.stalled > w.step && w.faults {
+			continue
+		}
 		if i.pending() != nil {
 			pending = append(pending, i)
 		} else if !i.listed {
@@ -75,8 +75,8 @@ func (w *World) choices() []choice {
 		if p.fleet == nil {
 			continue
 		}
-		for _, name := range slices.Sorted(maps.Keys(p.fleet.members)) {
-			if m := p.fleet.members[name]; m.heartDiffers() {
+		for _, m := range p.fleet.order {
+			if m.heartDiffers() {
 				hearts = append(hearts, m)
 			}
 		}
@@ -142,7 +142,7 @@ func (w *World) mischief() []choice {
 	}
 	if w.story.cuts {
 		for _, c := range w.members {
-			if !c.cut && w.chance(.2) {
+			if !c.cut && w.chance(.6/float64(len(w.members))) {
 				out = append(out, choice{20, 1, func(int) {
 					c.cut = true
 					w.healAt[c] = w.clock.Now().Add(time.Duration(w.rand.IntN(200)) * time.Second)
@@ -178,10 +178,13 @@ func (w *World) mischief() []choice {
 			w.pass(d)
 		}})
 	}
-	if all := w.caches(); len(all) > 0 {
+	if all := slices.Clone(w.caches()); len(all) > 0 {
 		out = append(out, choice{10, len(all), func(n int) {
 			w.logf("%s: its watch was too old", all[n].name)
 			all[n].list()
+		}}, choice{10, len(all), func(n int) {
+			w.logf("%s: its watch is slow", all[n].name)
+			all[n].stalled = w.step + w.rand.IntN(300)
 		}})
 	}
 	out = append(out, choice{5, len(w.procs), func(n int) {

@@ -29,8 +29,8 @@ type cluster struct {
 	api  *store.Store
 	// admin reaches it without faults.
 	admin clients
-	// cut off: the hub does not reach it.
-	cut bool
+	// cut off: the hub does not reach it; dead: nor ever will before the release is over.
+	cut, dead bool
 	// checked is the version up to which the rules have looked.
 	checked uint64
 	// pods as the kubelets have them, and the time from which on they are remembered not to be listed by an EndpointSlice.

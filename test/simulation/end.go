@@ -33,7 +33,9 @@ func (w *World) checkEnd() {
 			}
 		}
 	}
-	w.checkOutcome()
+	if !w.story.convoy {
+		w.checkOutcome()
+	}
 	w.checkBack()
 	w.checkLost()
 }

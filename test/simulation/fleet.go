@@ -24,6 +24,8 @@ import (
 type seen struct {
 	p       *process
 	members map[string]*memberSeen
+	// order of the members, by name.
+	order []*memberSeen
 }
 
 type memberSeen struct {
@@ -33,6 +35,8 @@ type memberSeen struct {
 	reach    fleet.Reachability
 	sessions map[apitypes.UID]*session
 	caches   map[string]*informer
+	// order of the caches, by key.
+	order []*informer
 }
 
 type session struct {
@@ -57,6 +61,9 @@ func newFleet(p *process) *seen {
 			sessions: map[apitypes.UID]*session{}, caches: map[string]*informer{},
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(f.members)) {
+		f.order = append(f.order, f.members[name])
+	}
 	return f
 }
 
@@ -72,8 +79,8 @@ func (f *seen) Info(member string) (fleet.Info, error) {
 // List implements stage.Fleet.
 func (f *seen) List(sel labels.Selector) ([]fleet.Info, error) {
 	var out []fleet.Info
-	for _, name := range slices.Sorted(maps.Keys(f.members)) {
-		in, err := f.Info(name)
+	for _, m := range f.order {
+		in, err := f.Info(m.c.name)
 		if err != nil {
 			return nil, err
 		}
@@ -101,13 +108,14 @@ func (f *seen) Open(owner apitypes.UID, member string, wake func()) (workload.Se
 
 // Close implements stage.Fleet.
 func (f *seen) Close(owner apitypes.UID) {
-	for _, m := range f.members {
+	for _, m := range f.order {
 		if s := m.sessions[owner]; s != nil {
 			s.closed = true
 			delete(m.sessions, owner)
 		}
 		if len(m.sessions) == 0 {
 			clear(m.caches)
+			m.order = nil
 		}
 	}
 }
@@ -162,6 +170,10 @@ func (s *session) Informer(key string, make func(fleet.Clients) cache.SharedInde
 	if i == nil {
 		i = m.newCache(key, make)
 		m.caches[key] = i
+		m.order = nil
+		for _, key := range slices.Sorted(maps.Keys(m.caches)) {
+			m.order = append(m.order, m.caches[key])
+		}
 	}
 	reachable := m.reach.State == fleet.Reachable || m.f.p.w.plant.AlwaysReachable
 	return i, reachable && i.listed

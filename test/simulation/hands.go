@@ -23,7 +23,7 @@ type hand struct {
 	// at is how many steps of the release pass before; afterEnd waits for its end instead.
 	at       int
 	afterEnd bool
-	// lasts is how many steps a hold lasts; members that a freeze is of, all where there are none.
+	// lasts is how many steps a hold lasts. members that it is about; all where a freeze has none, and the last where a skip has none.
 	lasts   int
 	members []string
 	// allows rollbacks, until is set where nobody lifts it.
@@ -40,10 +40,12 @@ const (
 	doFreeze     = "freeze"
 	doSkip       = "skip a stage"
 	doSkipMember = "skip a member"
-	doAbort      = "abort"
-	doRetry      = "retry"
-	doRollback   = "take back"
-	doLose       = "the hub's records are lost"
+	// doRetryMember mends a member that failed, and has it tried again.
+	doRetryMember = "retry a member"
+	doAbort       = "abort"
+	doRetry       = "retry"
+	doRollback    = "take back"
+	doLose        = "the hub's records are lost"
 )
 
 // aHold is a pause or a freeze of some kind.
@@ -117,17 +119,8 @@ func (w *World) lay(ctx context.Context, h *hand) error {
 		return w.intervene(ctx, stagesv1alpha1.ActionAbort, nil, "")
 	case doRollback:
 		return w.intervene(ctx, stagesv1alpha1.ActionRollback, nil, "")
-	case doSkip, doSkipMember:
-		for _, cr := range w.hub.runs() {
-			hop := cr.Labels["tekton.dev/pipelineTask"] == "carry"
-			if cr.Status.CompletionTime == nil && cr.DeletionTimestamp == nil && (h.does == doSkip || hop) {
-				member := ""
-				if h.does == doSkipMember {
-					member = "m3"
-				}
-				return w.intervene(ctx, stagesv1alpha1.ActionSkip, &stagesv1alpha1.RunRef{Name: cr.Name, UID: cr.UID}, member)
-			}
-		}
+	case doSkip, doSkipMember, doRetryMember:
+		return w.single(ctx, h)
 	case doFreeze:
 		h.name = fmt.Sprintf("freeze-%d", w.step)
 		f := &stagesv1alpha1.Freeze{ObjectMeta: metav1.ObjectMeta{Name: h.name}, Spec: stagesv1alpha1.FreezeSpec{Members: h.members, Message: "not now", User: "fay"}}
@@ -140,6 +133,7 @@ func (w *World) lay(ctx context.Context, h *hand) error {
 		_, err := w.hub.admin.periplus.StagesV1alpha1().Freezes().Create(ctx, f, metav1.CreateOptions{})
 		return err
 	case doRetry:
+		w.pass(time.Second) // as with a pause: within the second of an abort it is the abort that counts.
 		return w.retry(ctx)
 	case doLose:
 		return w.lose(ctx)
@@ -147,10 +141,37 @@ func (w *World) lay(ctx context.Context, h *hand) error {
 	return nil
 }
 
+// single skips the stage that is on, or does something to one member of the hop that is.
+func (w *World) single(ctx context.Context, h *hand) error {
+	action, member := stagesv1alpha1.ActionSkip, ""
+	switch {
+	case h.does != doSkip && len(h.members) > 0:
+		member = h.members[0]
+	case h.does != doSkip:
+		member = w.members[len(w.members)-1].name
+	}
+	if h.does == doRetryMember {
+		action = stagesv1alpha1.ActionRetry
+		for _, c := range w.members {
+			if c.name == member {
+				clear(c.nodes.broken)
+				c.nodes.forget()
+			}
+		}
+	}
+	for _, cr := range w.hub.runs() {
+		hop := cr.Labels["tekton.dev/pipelineTask"] == "carry"
+		if cr.Status.CompletionTime == nil && cr.DeletionTimestamp == nil && (member == "" || hop) {
+			return w.intervene(ctx, action, &stagesv1alpha1.RunRef{Name: cr.Name, UID: cr.UID}, member)
+		}
+	}
+	return nil
+}
+
 // lift ends a hold.
 func (w *World) lift(ctx context.Context, h *hand) error {
 	if h.does == doPause {
-		w.pass(time.Second) // within the second of a pause nobody's resume ends it.
+		w.pass(time.Second) // within the second of a pause no resume ends it.
 		return w.intervene(ctx, stagesv1alpha1.ActionResume, nil, "")
 	}
 	api := w.hub.admin.periplus.StagesV1alpha1().Freezes()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
@@ -33,7 +34,12 @@ func (s *story) release(name, image string) *pipeline {
 	if s.law == lawDemands || s.law == lawLacking {
 		guards = append([]guardOf{{"policy/careful/strict/" + guardRestarts, stagesv1alpha1.During}}, guards...)
 	}
-	one, everything := map[string]int{"dca": 1, "dcb": 1}, map[string]int{"dca": int(s.replicas["dca"]), "dcb": int(s.replicas["dcb"])}
+	if s.convoy {
+		return &pipeline{name: name, tasks: []task{{name: "carry", kind: "ClusterHop", timeout: metav1.Duration{Duration: 24 * time.Hour}, spec: fmt.Sprintf(
+			`{"pipelineRef":{"name":%q},"waves":[{"members":["m001","m002","m003"],"maxParallel":1},{"memberSelector":{}}],"maxParallel":25,"maxFailures":"10%%","onUnreachable":"Skip","silentPeriod":"2s"}`,
+			onePipeline)}}}
+	}
+	one, everything := map[string]int{"dca": 1, "dcb": 1}, s.everything()
 	if s.broken && s.noFinally {
 		guards = nil // on a retry a stage may find its pods where they should be, with verdicts of the attempt before; the rule on pods holds it all the same.
 	}
@@ -73,14 +79,19 @@ func (s *story) release(name, image string) *pipeline {
 
 // perMember is the pipeline that a ClusterHop runs for each member.
 func (s *story) perMember(image string) *pipeline {
-	everything := map[string]int{}
-	for unit, n := range maps.All(s.replicas) {
-		everything[unit] = int(n)
-	}
 	return &pipeline{name: onePipeline, perMember: true, tasks: []task{{
-		name: "one", kind: "PartitionBump", spec: moving(image, `"`+paramMember+`"`, `"order":["dca","dcb"]`), timeout: hour, image: image, members: []string{paramMember},
-		want: everything, guards: guards,
+		name: "one", kind: "PartitionBump", spec: moving(image, `"`+paramMember+`"`, `"order":["`+strings.Join(s.units(), `","`)+`"]`), timeout: hour, image: image, members: []string{paramMember},
+		want: s.everything(), guards: guards,
 	}}, finally: []task{{name: "back", kind: "Rollback", spec: `{"scope":"Member","members":["` + paramMember + `"],"onUnreachable":"Wait"}`, timeout: hour}}}
+}
+
+// everything is all pods of each unit.
+func (s *story) everything() map[string]int {
+	out := map[string]int{}
+	for unit, n := range maps.All(s.replicas) {
+		out[unit] = int(n)
+	}
+	return out
 }
 
 // moving is the spec of a stage that moves pods.

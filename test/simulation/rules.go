@@ -32,6 +32,8 @@ type rules struct {
 	answered map[apitypes.UID]bool
 	// begun counts the runs that a ClusterHop made for each member.
 	begun map[string]int
+	// largest object of each kind that we wrote, in bytes.
+	largest map[string]int
 	// writes of ours that landed.
 	writes int
 	first  *brokenRule
@@ -40,7 +42,7 @@ type rules struct {
 }
 
 func newRules(w *World) *rules {
-	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}}
+	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}, largest: map[string]int{}}
 }
 
 // broken notes the first rule that was broken; the run ends with the step. A check may run in a goroutine of a controller's.
@@ -128,6 +130,9 @@ func (r *rules) sliced(c *cluster, before bool, e store.Event) {
 // check judges one write of ours.
 func (r *rules) check(d deed) {
 	r.writes++
+	if kind := d.event.Object.Kind.Resource; len(d.event.Object.JSON) > r.largest[kind] {
+		r.largest[kind] = len(d.event.Object.JSON)
+	}
 	if r.resting {
 		r.broken(7, "a process that started anew when all was done wrote %s to %s %s: it was\n%s\nand is\n%s", d.site, d.c.name, d.event.Object.Name, jsonOf(d.event.Before), jsonOf(d.event.Object))
 	}

@@ -182,7 +182,8 @@ func (r *rules) setWritten(d deed, before, now *appsv1alpha1.InPlaceSet) {
 	if was != nil && is == nil && mine != nil && was.UID != mine.UID {
 		r.broken(3, "%s takes the lock of release %s off %s in member %s", d.pass, was.Release, now.Name, d.c.name)
 	}
-	if allowed > allowedBefore {
+	// Of a release whose record was lost nobody knows the target's limit: the workload's own is kept by its controller.
+	if allowed > allowedBefore && r.w.lost == nil {
 		r.advanced(d, now, allowed)
 	}
 }

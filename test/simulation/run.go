@@ -41,10 +41,14 @@ type Result struct {
 }
 
 // Simulate runs one seed. The log is kept where keep is true.
-func Simulate(seed uint64, plant Plant, over *sites, keep bool) (res Result) {
+func Simulate(seed uint64, plant Plant, over *sites, keep bool) Result {
 	w := newWorld(seed, plant, over)
 	w.keep = keep
-	res = Result{Seed: seed, Story: w.story.name, Rule: -1}
+	return w.run()
+}
+
+func (w *World) run() (res Result) {
+	res = Result{Seed: w.seed, Story: w.story.name, Rule: -1}
 	defer func() {
 		res.Steps, res.Lines = w.step, w.lines
 		if r := recover(); r != nil {
@@ -60,12 +64,19 @@ func Simulate(seed uint64, plant Plant, over *sites, keep bool) (res Result) {
 			res.Lines = w.lines
 		}
 	}()
-	w.logf("seed %d: %s; cuts %v, flaps %v, jumps %v, replicas %v", seed, w.story.name, w.story.cuts, w.story.flaps, w.story.jumps, w.story.replicas)
+	w.logf("seed %d: %s; cuts %v, flaps %v, jumps %v, replicas %v", w.seed, w.story.name, w.story.cuts, w.story.flaps, w.story.jumps, w.story.replicas)
 	for _, p := range w.procs {
 		p.boot()
 	}
 	w.settle("before the release")
 	w.release()
+	if n := len(w.story.dead); n > 0 {
+		w.logf("the %d dead members are back", n)
+		for _, c := range w.members {
+			c.cut, c.dead = false, false
+		}
+		w.settle("after the dead members came back")
+	}
 	res.Outcome = w.outcome()
 	w.checkEnd()
 	w.rules.end()
@@ -77,7 +88,7 @@ func last(lines []string, n int) []string { return lines[max(0, len(lines)-n):] 
 
 // release from its start until all is at rest.
 func (w *World) release() {
-	if w.story.carries {
+	if w.story.carries || w.story.convoy {
 		w.store(w.story.perMember(w.story.image))
 	}
 	w.submit(w.story.release("web", w.story.image))
@@ -89,20 +100,14 @@ func (w *World) release() {
 			rival = false
 			w.submit(w.story.rivalRelease("rival"))
 		}
-		if w.faults && w.step-w.began > faultySteps {
+		if w.faults && w.step-w.began > w.story.faulty {
 			w.logf("nothing breaks from here on")
-			w.faults = false
-			for _, c := range w.members {
-				c.cut = false
-			}
+			w.calmDown()
 		}
 		moved := w.stepOnce()
 		switch {
 		case !rival && w.over() && w.handsDone() && (!w.faults || w.rand.IntN(50) == 0):
-			w.faults = false
-			for _, c := range w.members {
-				c.cut = false
-			}
+			w.calmDown()
 			w.settle("after the release")
 			if w.over() && w.handsDone() {
 				return
@@ -112,19 +117,27 @@ func (w *World) release() {
 		case !moved && !w.faults:
 			panic(brokenRule{0, "nothing moves any more, and the release is not over: " + w.outcome()})
 		case !moved:
-			w.faults = w.step-w.began < faultySteps
+			w.faults = w.step-w.began < w.story.faulty
 			w.step++
 		}
-		if w.step > mostSteps {
+		if w.step > w.story.most {
 			panic(brokenRule{0, fmt.Sprintf("the release is not over after %d steps, at %s: %s", w.step, w.clock.Now().UTC().Format(time.TimeOnly), w.outcome())})
 		}
+	}
+}
+
+// calmDown ends all that breaks.
+func (w *World) calmDown() {
+	w.faults = false
+	for _, c := range w.members {
+		c.cut = c.dead
 	}
 }
 
 // settle lets everything come to rest, without faults.
 func (w *World) settle(when string) {
 	for n := 0; w.stepOnce(); n++ {
-		if n > mostSteps/2 {
+		if n > w.story.most/2 {
 			panic(brokenRule{0, "it never comes to rest " + when})
 		}
 	}
@@ -218,7 +231,22 @@ func (w *World) stepOnce() bool {
 		w.rules.follow(c)
 	}
 	w.rules.end()
+	if w.step%1000 == 0 {
+		w.forget()
+	}
 	return true
+}
+
+// forget drops what no cache of the hub will be told of any more.
+func (w *World) forget() {
+	version := w.hub.checked
+	for _, i := range w.caches() {
+		if i.source == w.hub {
+			version = min(version, i.looked)
+		}
+	}
+	w.hub.api.Compact(version)
+	clear(w.hub.objects)
 }
 
 // wait lets time pass until something is due.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,7 +16,15 @@ var (
 	seedFlag  = flag.Uint64("seed", 0, "replay this one seed, and print its log")
 	seedsFlag = flag.Int("seeds", 0, "how many seeds to run; PERIPLUS_SEEDS, or 40, where it is 0")
 	firstFlag = flag.Uint64("first", 1, "the first seed to run")
+	onlyFlag  = flag.String("only", "", "run only seeds whose story's name has this in it")
 )
+
+// TestMain lets garbage be: a run is short, and what it leaves is small.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(400)
+	os.Exit(m.Run())
+}
 
 // seedsOf is how many seeds to run: few with every go test, more in CI, any number by flag.
 func seedsOf(t *testing.T) int {
@@ -48,6 +57,9 @@ func each(first uint64, n int, plant Plant, over *sites, take func(Result) (more
 				mu.Unlock()
 				if over0 {
 					return
+				}
+				if !strings.Contains(tell(randOf(seed)).name, *onlyFlag) {
+					continue
 				}
 				res := Simulate(seed, plant, over, false)
 				mu.Lock()

@@ -45,6 +45,17 @@ func (s *sites) kill(name string, what fault) {
 	}
 }
 
+// kills is how often a process was killed at a write.
+func (s *sites) kills() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, x := range s.all {
+		n += x.before + x.after
+	}
+	return n
+}
+
 func (s *sites) names() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

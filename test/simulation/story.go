@@ -1,6 +1,10 @@
 package simulation
 
-import "math/rand/v2"
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+)
 
 // story is what people want in one run, and what goes wrong by itself.
 type story struct {
@@ -21,11 +25,18 @@ type story struct {
 	hands []*hand
 	// stands adds stages that move nothing: Soak, Check and Window. carries has the last members reached by a ClusterHop that runs a pipeline for each.
 	stands, carries bool
+	// convoy is a release that does nothing but carry a pipeline over all members, of whom a tenth may fail.
+	convoy bool
 	// noFinally leaves out the pipeline's own rollback; onEnd has the hub take back what was touched instead.
 	noFinally, onEnd bool
 	// law is what the platform's policies give and demand.
-	law      law
-	replicas map[string]int32
+	law law
+	// members there are; of those in dead none ever answers, and in those in bad the new image cannot be pulled until it is mended.
+	members   []string
+	dead, bad []string
+	replicas  map[string]int32
+	// faulty is how many steps things break; then the release must come to its end, within most.
+	faulty, most int
 	// limit is the target's maxUnavailable.
 	limit int32
 }
@@ -72,6 +83,7 @@ func (l law) gives(member string) bool { return l != lawPart || member != "m3" }
 // tell makes up the story of a seed.
 func tell(r *rand.Rand) *story {
 	s := &story{
+		members: []string{"m1", "m2", "m3"}, faulty: faultySteps, most: mostSteps,
 		name: "a release", image: imageNew, limit: 1 + r.Int32N(2), replicas: map[string]int32{"dca": 2 + r.Int32N(2), "dcb": 1 + r.Int32N(2)},
 		cuts: r.IntN(3) == 0, flaps: r.IntN(3) == 0, jumps: r.IntN(5) == 0,
 	}
@@ -145,6 +157,9 @@ func tell(r *rand.Rand) *story {
 	}
 	return s
 }
+
+// units that each member has, in their order.
+func (s *story) units() []string { return slices.Sorted(maps.Keys(s.replicas)) }
 
 // calm stories succeed: nothing in them may stop a release but for a while.
 func (s *story) calm() bool {

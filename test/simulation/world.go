@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -76,6 +77,7 @@ type World struct {
 	directed map[string]int
 	healAt   map[*cluster]time.Time
 	dirty    bool
+	buffer   []*informer
 	lines    []string
 	keep     bool
 }
@@ -95,13 +97,16 @@ var kinds = sync.OnceValues(func() ([]*store.Kind, error) {
 		filepath.Join(crds(tekton, "config"), "300-customrun.yaml"), filepath.Join(crds(tekton, "config"), "300-pipelinerun.yaml"), filepath.Join(crds(tekton, "config"), "300-pipeline.yaml"))
 })
 
+// randOf is what decides all of a seed's run, its story first.
+func randOf(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
+
 func newWorld(seed uint64, plant Plant, over *sites) *World {
 	served, err := kinds()
 	if err != nil {
 		panic(err) // nothing can be simulated.
 	}
 	w := &World{
-		seed: seed, rand: rand.New(rand.NewPCG(seed, 1)), clock: clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
+		seed: seed, rand: randOf(seed), clock: clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
 		plant: plant, sites: over, rates: rates{read: .001, kill: .002, lost: .003, another: .01},
 		given: map[apitypes.UID]int{}, directed: map[string]int{}, healAt: map[*cluster]time.Time{},
 	}
@@ -110,14 +115,14 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 		plant.Story(w.story)
 	}
 	cluster := func(n int, name string) *cluster {
-		c := newCluster(name, store.New(store.Options{Clock: w.clock, Kinds: served, Seed: seed*8 + uint64(n)}), w.clock.Now)
+		c := newCluster(name, store.New(store.Options{Clock: w.clock, Kinds: served, Seed: seed*1000 + uint64(n)}), w.clock.Now)
 		_, err := c.admin.kube.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 		w.must("making a namespace", err)
 		return c
 	}
 	w.hub = cluster(0, "hub")
 	w.hubUID = hubUID(w.hub)
-	for n, name := range []string{"m1", "m2", "m3"} {
+	for n, name := range w.story.members {
 		w.members = append(w.members, cluster(n+1, name))
 	}
 	w.tekton = &tekton{c: w.hub, w: w, pipelines: map[string]*pipeline{}, ran: map[string]*pipeline{}}
@@ -126,6 +131,9 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 	w.procs = []*process{{w: w, name: "hub", home: w.hub, start: startHub}}
 	for _, c := range w.members {
 		c.nodes.sick[imageSick], c.nodes.broken[imageBroken] = w.story.sickIn == "" || w.story.sickIn == c.name, true
+		c.nodes.broken[imageNew] = slices.Contains(w.story.bad, c.name)
+		c.dead = slices.Contains(w.story.dead, c.name)
+		c.cut = c.dead
 		w.procs = append(w.procs, &process{w: w, name: c.name, home: c, start: startMember})
 	}
 	return w
@@ -156,7 +164,7 @@ func (w *World) furnish() {
 	w.must("storing a target", err)
 	held := plan.Held()
 	for _, c := range w.members {
-		for _, unit := range []string{"dca", "dcb"} {
+		for _, unit := range w.story.units() {
 			labels := map[string]string{"app": "web", appsv1alpha1.LabelUnit: unit}
 			_, err := c.admin.periplus.AppsV1alpha1().InPlaceSets(namespace).Create(ctx, &appsv1alpha1.InPlaceSet{
 				ObjectMeta: metav1.ObjectMeta{Name: "web-" + unit, Labels: labels},
