@@ -57,7 +57,20 @@ func (r *Run) standing() (release.Standing, error) {
 	if err != nil {
 		return release.Standing{}, fmt.Errorf("listing interventions in namespace %s: %w", r.Namespace, err)
 	}
+	anew := r.retriedAt()
+	all = slices.DeleteFunc(slices.Clone(all), func(i *v1alpha1.Intervention) bool { return i.CreationTimestamp.Time.Before(anew) })
 	return release.Stand(all, r.hands...), nil
+}
+
+// retriedAt is when the retry was made that carries the release now, zero where none does. What people said of the release before ends there, also where the
+// cache does not have the Retry itself yet: a stage of a run that was started to go on must not end by what the run before was ended by.
+func (r *Run) retriedAt() time.Time {
+	for i := range r.carriers {
+		if pr := r.carriers[i].run; pr.Annotations[v1alpha1.AnnotationRetryOf] != "" {
+			return pr.CreationTimestamp.Time
+		}
+	}
+	return time.Time{}
 }
 
 // StandStill says why a stage may make no move in some members now: somebody paused the run, a freeze covers it, or the release is being taken back. It is nil where

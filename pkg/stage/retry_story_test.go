@@ -96,6 +96,22 @@ func TestARetryGoesOnAtTheStageThatFailed(t *testing.T) {
 	}
 }
 
+// The caches of PipelineRuns and of Interventions lag each by itself.
+func TestARetryIsNotEndedByWhatEndedTheRunBefore(t *testing.T) {
+	s, dca := halfWay(t)
+	s.intervene("web-1-uid-0000", v1alpha1.ActionPause, nil)
+	s.intervene("web-1-uid-0000", v1alpha1.ActionAbort, nil)
+	s.clock.Step(time.Second)
+	pr := s.retryOf("web-1", "web-2") // of the Retry itself no cache knows yet.
+	v := s.sail(partitionbump.Task{}, pr, "bump2", bumpIn("web", "m1"), named("bump"))
+	v.until("UpdatingPods")
+	s.intervene("web-1-uid-0000", v1alpha1.ActionAbort, nil)
+	v.until("Aborted")
+	if dca.updated() == 8 {
+		t.Error("what is said after the retry was made does not reach it")
+	}
+}
+
 func TestAConfirmThatWasAnsweredIsNotAskedAgainByARetry(t *testing.T) {
 	const ask = `{"message":"on?"}`
 	s := newSea(t, "m1")
