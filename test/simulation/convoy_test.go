@@ -26,7 +26,7 @@ const (
 func convoy(s *story) {
 	*s = story{
 		name: "one hop over 200 members", image: imageNew, limit: 1, replicas: map[string]int32{"dca": 2}, cuts: true, flaps: true, convoy: true,
-		faulty: 60000, most: 200000,
+		faulty: 30000, most: 200000, sparse: 10,
 	}
 	for n := range convoyMembers {
 		name := fmt.Sprintf("m%03d", n+1)
@@ -39,8 +39,8 @@ func convoy(s *story) {
 		}
 	}
 	s.hands = []*hand{
-		{does: doPause, at: 9000, lasts: 1500}, {does: doFreeze, at: 15000, lasts: 1500},
-		{does: doRetryMember, at: 30000, members: s.bad[:1]}, {does: doSkipMember, at: 4000, members: []string{"m190"}},
+		{does: doPause, at: 5000, lasts: 1000}, {does: doFreeze, at: 9000, lasts: 1000},
+		{does: doRetryMember, at: 20000, members: s.bad[:1]}, {does: doSkipMember, at: 4000, members: []string{"m190"}},
 	}
 }
 

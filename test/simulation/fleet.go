@@ -129,7 +129,7 @@ func (m *memberSeen) wakeAll() {
 
 // heartDiffers says whether a heartbeat would find out something new.
 func (m *memberSeen) heartDiffers() bool {
-	return len(m.sessions) > 0 && (m.reach.State != fleet.Reachable) == !m.c.cut
+	return len(m.sessions) > 0 && (m.reach.State == fleet.Unknown || (m.reach.State == fleet.Reachable) == m.c.cut)
 }
 
 // beat is a heartbeat. A member that comes back is listed anew: that alone proves that what is known of it is newer than the outage.

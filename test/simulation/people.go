@@ -23,8 +23,26 @@ func runStatus(cr *v1beta1.CustomRun) *stagesv1alpha1.RunStatus {
 
 // asked is the run whose question is open, with it.
 func (w *World) asked() (*v1beta1.CustomRun, *stagesv1alpha1.Question) {
+	if v := w.hub.api.Version(); w.open.at != v {
+		w.open.at = v
+		w.open.run, w.open.question = w.ask()
+	}
+	return w.open.run, w.open.question
+}
+
+// open is the question that is open as of a version of the hub.
+type open struct {
+	at       uint64
+	run      *v1beta1.CustomRun
+	question *stagesv1alpha1.Question
+}
+
+func (w *World) ask() (*v1beta1.CustomRun, *stagesv1alpha1.Question) {
 	for _, cr := range w.hub.runs() {
 		if cr.Status.CompletionTime != nil || cr.DeletionTimestamp != nil || cr.Spec.Status != "" {
+			continue
+		}
+		if kind := cr.Spec.CustomSpec; kind == nil || kind.Kind != "Confirm" {
 			continue
 		}
 		if q := runStatus(cr).Question; q != nil {

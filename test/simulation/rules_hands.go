@@ -17,7 +17,11 @@ import (
 
 // isOver says whether a release moves nothing any more.
 func isOver(rel *stagesv1alpha1.Release) bool {
-	return rel.Status.CompletionTime != nil && rel.Status.Phase != stagesv1alpha1.ReleaseRollingBack && rel.Status.Phase != stagesv1alpha1.ReleaseRunning
+	switch rel.Status.Phase {
+	case stagesv1alpha1.ReleaseSucceeded, stagesv1alpha1.ReleaseFailed, stagesv1alpha1.ReleaseRolledBack:
+		return true
+	}
+	return false
 }
 
 // visible are the objects of a kind that a process's cache was given, as the API server had them.

@@ -50,6 +50,7 @@ func Simulate(seed uint64, plant Plant, over *sites, keep bool) Result {
 func (w *World) run() (res Result) {
 	res = Result{Seed: w.seed, Story: w.story.name, Rule: -1}
 	defer func() {
+		w.sites.ran(w.reached)
 		res.Steps, res.Lines = w.step, w.lines
 		if r := recover(); r != nil {
 			b, ok := r.(brokenRule)
@@ -145,6 +146,13 @@ func (w *World) settle(when string) {
 
 // over says whether every release is over and let go of what it held.
 func (w *World) over() bool {
+	if v := w.hub.api.Version(); w.isOver.at != v {
+		w.isOver.at, w.isOver.over = v, w.allOver()
+	}
+	return w.isOver.over
+}
+
+func (w *World) allOver() bool {
 	for _, cr := range w.hub.runs() {
 		if cr.Status.CompletionTime == nil && len(cr.OwnerReferences) == 0 {
 			return false // one that takes back what others moved.
@@ -207,6 +215,9 @@ func (w *World) stepOnce() bool {
 	for _, c := range choices {
 		total += c.weight
 	}
+	if total == 0 && w.hasten() {
+		return true
+	}
 	if total == 0 {
 		if what, do := w.hand(true); do != nil {
 			w.step++
@@ -235,6 +246,16 @@ func (w *World) stepOnce() bool {
 		w.forget()
 	}
 	return true
+}
+
+// hasten ends the slowness of watches, before time is let pass: it is a matter of seconds.
+func (w *World) hasten() bool {
+	slow := false
+	for _, i := range w.caches() {
+		slow = slow || i.stalled > w.step
+		i.stalled = 0
+	}
+	return slow
 }
 
 // forget drops what no cache of the hub will be told of any more.

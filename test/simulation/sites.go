@@ -4,7 +4,10 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+
+	_ "embed"
 )
 
 // sites are the places in our code that write, and what happened at each, over many runs.
@@ -16,6 +19,35 @@ type sites struct {
 type site struct {
 	landed        int
 	before, after int
+	// runs in which it was reached.
+	runs int
+}
+
+// sitesFile are the write sites that are known, one a line; those that few runs reach are marked.
+//
+//go:embed testdata/sites.txt
+var sitesFile string
+
+// rareMark is before a site that few runs reach: each that does kills there.
+const rareMark = "rare: "
+
+// known are the sites of the file, and whether each is rare.
+var known = sync.OnceValue(func() map[string]bool {
+	out := map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(sitesFile), "\n") {
+		name, rare := strings.CutPrefix(line, rareMark)
+		out[name] = rare
+	}
+	return out
+})
+
+// ran counts the sites that a run has reached.
+func (s *sites) ran(reached map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range reached {
+		s.of(name).runs++
+	}
 }
 
 func newSites() *sites { return &sites{all: map[string]*site{}} }
@@ -66,8 +98,11 @@ func (s *sites) names() []string {
 // killed at each.
 const shares = 8
 
-// inShare says whether a site is among those that a seed kills at, whatever else.
+// inShare says whether a site is among those that a seed kills at, whatever else: those of its share, and the rare ones.
 func inShare(name string, seed uint64) bool {
+	if known()[name] {
+		return true
+	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name)) // never fails.
 	return uint64(h.Sum32())%shares == seed%shares

@@ -37,6 +37,8 @@ type story struct {
 	replicas  map[string]int32
 	// faulty is how many steps things break; then the release must come to its end, within most.
 	faulty, most int
+	// sparse is store.Options.Sparse.
+	sparse uint64
 	// limit is the target's maxUnavailable.
 	limit int32
 }

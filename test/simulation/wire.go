@@ -76,6 +76,7 @@ func (t *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.next.RoundTrip(req)
 	}
 	site := siteOf(r)
+	w.reached[site] = true
 	what := w.choose(t.p, site)
 	switch what {
 	case killedBefore:

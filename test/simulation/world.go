@@ -75,11 +75,18 @@ type World struct {
 	// given counts the answers to each run's question; directed, the kills at each write site.
 	given    map[apitypes.UID]int
 	directed map[string]int
+	reached  map[string]bool
 	healAt   map[*cluster]time.Time
 	dirty    bool
 	buffer   []*informer
-	lines    []string
-	keep     bool
+	open     open
+	// isOver is what over said as of a version of the hub.
+	isOver struct {
+		at   uint64
+		over bool
+	}
+	lines []string
+	keep  bool
 }
 
 var kinds = sync.OnceValues(func() ([]*store.Kind, error) {
@@ -108,14 +115,14 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 	w := &World{
 		seed: seed, rand: randOf(seed), clock: clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
 		plant: plant, sites: over, rates: rates{read: .001, kill: .002, lost: .003, another: .01},
-		given: map[apitypes.UID]int{}, directed: map[string]int{}, healAt: map[*cluster]time.Time{},
+		given: map[apitypes.UID]int{}, directed: map[string]int{}, reached: map[string]bool{}, healAt: map[*cluster]time.Time{},
 	}
 	w.story = tell(w.rand)
 	if plant.Story != nil {
 		plant.Story(w.story)
 	}
 	cluster := func(n int, name string) *cluster {
-		c := newCluster(name, store.New(store.Options{Clock: w.clock, Kinds: served, Seed: seed*1000 + uint64(n)}), w.clock.Now)
+		c := newCluster(name, store.New(store.Options{Clock: w.clock, Kinds: served, Seed: seed*1000 + uint64(n), Sparse: w.story.sparse}), w.clock.Now)
 		_, err := c.admin.kube.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
 		w.must("making a namespace", err)
 		return c
@@ -251,7 +258,7 @@ func (w *World) choose(p *process, site string) fault {
 	}
 	if n := w.directed[site]; n < 2 && inShare(site, w.seed) {
 		w.directed[site]++
-		return []fault{killedBefore, killedAfter}[(uint64(n)+w.seed/shares)%2] // #nosec G115 -- 0 or 1.
+		return []fault{killedBefore, killedAfter}[(uint64(n)+w.seed+w.seed/shares)%2] // #nosec G115 -- 0 or 1.
 	}
 	switch r := w.rand.Float64(); {
 	case r < w.rates.kill/2:

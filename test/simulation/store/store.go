@@ -1,12 +1,15 @@
 package store
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
 	"net/http"
+	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"sync"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -24,19 +27,25 @@ type Options struct {
 	Kinds []*Kind
 	// Seed tells the UIDs of one store from those of another.
 	Seed uint64
+	// Sparse, if above 1, has only each so manyth update of an object of more than 16 KiB checked against its schema: that is most of what such a
+	// write takes.
+	Sparse uint64
 }
 
 // Store holds the objects of one cluster. It is safe for concurrent use.
 type Store struct {
-	clock clock.WithDelayedExecution
-	seed  uint64
-	kinds map[string]*Kind // by path prefix: "api/v1/pods", "apis/apps/v1/controllerrevisions"
+	clock  clock.WithDelayedExecution
+	seed   uint64
+	sparse uint64
+	kinds  map[string]*Kind // by path prefix: "api/v1/pods", "apis/apps/v1/controllerrevisions"
 
 	mu      sync.Mutex
 	changed *sync.Cond
 	version uint64
 	made    uint64
 	objects map[key]*Object
+	// lists are the objects of a kind in their order, for as long as none changes.
+	lists map[*Kind][]*Object
 	// history are the changes since floor, in their order.
 	history []Event
 	floor   uint64
@@ -72,7 +81,7 @@ type Event struct {
 
 // New returns a Store that has the namespaces default and kube-system.
 func New(o Options) *Store {
-	s := &Store{clock: o.Clock, seed: o.Seed, kinds: map[string]*Kind{}, objects: map[key]*Object{}, version: 1, floor: 1}
+	s := &Store{clock: o.Clock, seed: o.Seed, sparse: o.Sparse, kinds: map[string]*Kind{}, objects: map[key]*Object{}, lists: map[*Kind][]*Object{}, version: 1, floor: 1}
 	s.changed = sync.NewCond(&s.mu)
 	for _, k := range append(builtins(), o.Kinds...) {
 		s.kinds[k.path()] = k
@@ -114,7 +123,7 @@ func (s *Store) Kind(group, resource string) *Kind {
 	return nil
 }
 
-// Objects of a kind, by namespace and name.
+// Objects of a kind, by namespace and name. The list is not to be changed.
 func (s *Store) Objects(k *Kind) []*Object {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,18 +131,22 @@ func (s *Store) Objects(k *Kind) []*Object {
 }
 
 func (s *Store) objectsOf(k *Kind, namespace string) []*Object {
+	if namespace != "" {
+		return slices.DeleteFunc(slices.Clone(s.objectsOf(k, "")), func(o *Object) bool { return o.Namespace != namespace })
+	}
+	if known, ok := s.lists[k]; ok {
+		return known
+	}
 	var out []*Object
 	for id, o := range s.objects {
-		if id.kind == k && (namespace == "" || id.namespace == namespace) {
+		if id.kind == k {
 			out = append(out, o)
 		}
 	}
-	sort.Slice(out, func(i, j int) bool {
-		if out[i].Namespace != out[j].Namespace {
-			return out[i].Namespace < out[j].Namespace
-		}
-		return out[i].Name < out[j].Name
+	slices.SortFunc(out, func(x, y *Object) int {
+		return cmp.Or(strings.Compare(x.Namespace, y.Namespace), strings.Compare(x.Name, y.Name))
 	})
+	s.lists[k] = out
 	return out
 }
 
@@ -177,6 +190,7 @@ func (s *Store) commit(k *Kind, before *Object, fields map[string]any, deleted b
 	}
 	o := &Object{Kind: k, Namespace: u.GetNamespace(), Name: u.GetName(), UID: u.GetUID(), Version: s.version, JSON: raw, fields: fields}
 	id := key{k, o.Namespace, o.Name}
+	delete(s.lists, k)
 	e := Event{Type: watch.Modified, Object: o, Before: before}
 	switch {
 	case deleted:
