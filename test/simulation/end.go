@@ -11,6 +11,7 @@ import (
 // checkEnd is rule 6 and what users rely on once a release is over: locks are gone, partitions at rest, the record says what was moved.
 func (w *World) checkEnd() {
 	end := func(format string, args ...any) { w.rules.broken(0, format, args...) }
+	w.checkLost()
 	for _, c := range w.members {
 		for _, set := range c.sets() {
 			if lockOf(set) != nil {
@@ -37,7 +38,6 @@ func (w *World) checkEnd() {
 		w.checkOutcome()
 	}
 	w.checkBack()
-	w.checkLost()
 }
 
 // checkOutcome is what people get: a release succeeds where nothing is in its way, and only then; and then all pods are on its image.

@@ -76,7 +76,7 @@ func (w *World) handsDone() bool {
 	return w.step-w.lastHand > 150
 }
 
-// due says whether a hand is to be done now, or undone. idle is true where nothing else happens any more: people do not let that be.
+// due says whether a hand is to be done now, or undone. idle is true where nothing else happens for long: people do not let that be.
 func (w *World) due(h *hand, idle bool) (do, undo bool) {
 	switch {
 	case w.began == 0:

@@ -66,8 +66,12 @@ func (s *story) release(name, image string) *pipeline {
 			task{name: "window", kind: "Window", spec: `{"windows":[{"schedule":"*/5 * * * *","duration":"2m"}],"members":["m2"]}`, timeout: hour})
 	}
 	if s.carries {
+		waves := `{"members":["m2"]},{"memberSelector":{"matchLabels":{"name":"m3"}}}`
+		if s.sickIn != "" {
+			waves = `{"members":["m2","m3"]}` // one goes back while the other is on.
+		}
 		add(task{name: "carry", kind: "ClusterHop", timeout: hour,
-			spec: fmt.Sprintf(`{"pipelineRef":{"name":%q},"waves":[{"members":["m2"]},{"memberSelector":{"matchLabels":{"name":"m3"}}}],"target":"web","silentPeriod":"4s","maxParallel":2}`, onePipeline)})
+			spec: fmt.Sprintf(`{"pipelineRef":{"name":%q},"waves":[%s],"target":"web","silentPeriod":"4s","maxParallel":2}`, onePipeline, waves)})
 	} else {
 		add(hop, fleet)
 	}

@@ -56,8 +56,35 @@ func TestEachRuleCanFail(t *testing.T) {
 		{"a hub that takes any answer for one to this question", 5, Plant{Task: anyQuestion}, "nobody who may"},
 		{"a record that loses what is touched", 6, Plant{Wire: dropTouched}, "not in the record"},
 		{"a hub that never lets go of its locks", 6, Plant{Wire: dropUnlocks}, ""},
-		{"a controller that makes its pods twice", 7, Plant{Wire: twice}, "pods of"},
+		{"a controller that makes its pods twice", 7, Plant{Wire: twice("member", "/pods")}, "pods of"},
 		{"a hub that records each move again", 7, Plant{Wire: repeatMoves}, "twice"},
+		{"a hub that sees no freezes", 9, Plant{Story: frozen, Lies: map[string]func(runtime.Object){"hub/freezes": func(o runtime.Object) {
+			o.(*stagesv1alpha1.Freeze).Spec.Lifted = &stagesv1alpha1.Lifting{Message: "nobody did"}
+		}}}, "it sees freeze"},
+		{"a hub that hears a pause as a resume", 9, Plant{Story: paused, Lies: map[string]func(runtime.Object){"hub/interventions": func(o runtime.Object) {
+			o.(*stagesv1alpha1.Intervention).Spec.Action = stagesv1alpha1.ActionResume
+		}}}, "it sees pause"},
+		{"a hop that begins members though it sees a freeze", 9, Plant{Story: frozenHop, Lies: map[string]func(runtime.Object){"hub/freezes": func(o runtime.Object) {
+			o.(*stagesv1alpha1.Freeze).Spec.Namespaces = []string{"elsewhere"}
+		}}}, "begins member"},
+		{"a stage that skips itself", 5, Plant{Task: skipsItself}, "nobody asked for that"},
+		{"a hub that does not see that a release is being taken back", 6, Plant{Story: siblings, Lies: map[string]func(runtime.Object){"hub/releases": func(o runtime.Object) {
+			if st := &o.(*stagesv1alpha1.Release).Status; st.Phase == stagesv1alpha1.ReleaseRollingBack {
+				st.Phase = stagesv1alpha1.ReleaseRunning
+			}
+		}}}, "is being taken back"},
+		{"a retry that does everything again", 7, Plant{Story: retried, Lies: map[string]func(runtime.Object){"hub/releases": func(o runtime.Object) {
+			o.(*stagesv1alpha1.Release).Status.Stages = nil
+		}}}, "which an earlier run"},
+		{"a hop that makes its runs twice", 7, Plant{Story: carried, Wire: twice("hub", "/pipelineruns")}, "in the same member"},
+		{"a hub that is told of another policy", 5, Plant{Story: lacking, Wire: openPolicies}, "the yes that a policy demands"},
+		{"a hub that is given every member", 5, Plant{Story: part, Wire: openPolicies}, "which no policy gives"},
+		{"a hub that does not look for lost locks", 6, Plant{Story: lost, Task: notBack}, "which was not taken back"},
+		{"a hub that leaves what it was to take back", 6, Plant{Story: onEnd, Lies: map[string]func(runtime.Object){"hub/releases": func(o runtime.Object) {
+			for i := range o.(*stagesv1alpha1.Release).Status.Touched {
+				o.(*stagesv1alpha1.Release).Status.Touched[i].OnEnd = stagesv1alpha1.OnEndLeave
+			}
+		}}}, "was to be taken back"},
 		{"a hub that takes every member for reachable", 8, Plant{Story: cutOff, AlwaysReachable: true}, "cannot be reached since"},
 	} {
 		t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
@@ -84,7 +111,7 @@ func TestEachRuleCanFail(t *testing.T) {
 
 // The stories in which bugs matter.
 func plainly(s *story) {
-	*s = story{name: "a release", image: imageNew, limit: 1, replicas: map[string]int32{"dca": 3, "dcb": 2}}
+	*s = story{name: "a release", image: imageNew, limit: 1, members: []string{"m1", "m2", "m3"}, faulty: faultySteps, most: mostSteps, replicas: map[string]int32{"dca": 3, "dcb": 2}}
 }
 
 func unlimited(s *story) {
@@ -105,6 +132,57 @@ func rivalry(s *story) {
 func cutOff(s *story) {
 	plainly(s)
 	s.cuts = true
+}
+
+func frozen(s *story) {
+	plainly(s)
+	s.hands = []*hand{{does: doFreeze, at: 100, lasts: 2000}}
+}
+
+func paused(s *story) {
+	plainly(s)
+	s.hands = []*hand{{does: doPause, at: 100, lasts: 2000}}
+}
+
+func frozenHop(s *story) {
+	carried(s)
+	s.hands = []*hand{{does: doFreeze, at: 100, lasts: 3000, members: []string{"m3"}}}
+}
+
+func carried(s *story) {
+	plainly(s)
+	s.carries = true
+}
+
+func siblings(s *story) {
+	carried(s)
+	s.image, s.sick, s.sickIn = imageSick, true, "m3"
+}
+
+func retried(s *story) {
+	plainly(s)
+	s.noFinally = true
+	s.hands = []*hand{{does: doAbort, at: 800}, {does: doRetry, afterEnd: true}}
+}
+
+func lacking(s *story) {
+	plainly(s)
+	s.law = lawLacking
+}
+
+func part(s *story) {
+	plainly(s)
+	s.law = lawPart
+}
+
+func lost(s *story) {
+	plainly(s)
+	s.hands = []*hand{{does: doLose, at: 600}}
+}
+
+func onEnd(s *story) {
+	plainly(s)
+	s.onEnd, s.act, s.actAfter = true, actCancel, 600
 }
 
 // wrapped is a stage with a bug.
@@ -144,6 +222,27 @@ func noGuards(t stage.Task) stage.Task {
 			scope.Guards, scope.GuardSets = nil, nil
 		}
 		return scope
+	}}
+}
+
+// notBack has rollbacks say that they are done, and do nothing.
+func notBack(t stage.Task) stage.Task {
+	return wrapped{Task: t, step: func(ctx context.Context, t stage.Task, run *stage.Run) (stage.Outcome, error) {
+		if t.Kind() == "Rollback" {
+			return stage.Done("all is back", nil), nil
+		}
+		return t.Step(ctx, run)
+	}}
+}
+
+func skipsItself(t stage.Task) stage.Task {
+	return wrapped{Task: t, step: func(ctx context.Context, t stage.Task, run *stage.Run) (stage.Outcome, error) {
+		out, err := t.Step(ctx, run)
+		if t.Kind() == "Canary" && err == nil {
+			out = stage.Done("nothing to see here", nil)
+			out.Reason = stage.ReasonSkipped
+		}
+		return out, err
 	}}
 }
 
@@ -238,10 +337,28 @@ func dropUnlocks(process string, next http.RoundTripper) http.RoundTripper {
 	}, nil)
 }
 
-// twice makes each creation of a pod once more, under another name.
-func twice(process string, next http.RoundTripper) http.RoundTripper {
+// openPolicies has every policy give everything and demand nothing.
+func openPolicies(process string, next http.RoundTripper) http.RoundTripper {
+	return rewrite(process, next, "hub", http.MethodGet, "/releasepolicies", nil, func(body string) string {
+		return edit(body, func(m map[string]any) {
+			items, _ := m["items"].([]any)
+			for _, item := range items {
+				if policy, ok := item.(map[string]any); ok {
+					policy["spec"] = map[string]any{}
+				}
+			}
+		})
+	})
+}
+
+// twice makes each creation of an object once more, under another name.
+func twice(of, path string) func(process string, next http.RoundTripper) http.RoundTripper {
+	return func(process string, next http.RoundTripper) http.RoundTripper { return again(of, path, process, next) }
+}
+
+func again(of, path, process string, next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if process == "hub" || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/pods") {
+		if (process == "hub") != (of == "hub") || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, path) {
 			return next.RoundTrip(r)
 		}
 		raw, err := io.ReadAll(r.Body)

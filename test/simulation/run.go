@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// patience is how long people see nothing happen before they end what holds it.
+const patience = 5 * time.Minute
+
 // Limits of a run, in steps.
 const (
 	// faultySteps is how long things break; then a release must come to its end.
@@ -219,7 +222,8 @@ func (w *World) stepOnce() bool {
 		return true
 	}
 	if total == 0 {
-		if what, do := w.hand(true); do != nil {
+		next := w.next()
+		if what, do := w.hand(next.IsZero() || next.Sub(w.clock.Now()) > patience); do != nil {
 			w.step++
 			w.logf("somebody: %s", what)
 			w.must(what, do(ctx))
@@ -270,8 +274,8 @@ func (w *World) forget() {
 	clear(w.hub.objects)
 }
 
-// wait lets time pass until something is due.
-func (w *World) wait() bool {
+// next is when something is due by itself, zero where nothing is.
+func (w *World) next() time.Time {
 	var next time.Time
 	for _, p := range w.procs {
 		if !p.alive {
@@ -290,6 +294,12 @@ func (w *World) wait() bool {
 			next = at
 		}
 	}
+	return next
+}
+
+// wait lets time pass until something is due.
+func (w *World) wait() bool {
+	next := w.next()
 	if next.IsZero() {
 		return false
 	}
