@@ -121,6 +121,9 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 	if plant.Story != nil {
 		plant.Story(w.story)
 	}
+	if w.story.convoy {
+		w.rates.kill *= 4 // its sites are few, and each is chosen twice only.
+	}
 	cluster := func(n int, name string) *cluster {
 		c := newCluster(name, store.New(store.Options{Clock: w.clock, Kinds: served, Seed: seed*1000 + uint64(n), Sparse: w.story.sparse}), w.clock.Now)
 		_, err := c.admin.kube.CoreV1().Namespaces().Create(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}, metav1.CreateOptions{})
