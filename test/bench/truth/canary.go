@@ -100,9 +100,9 @@ func (c Conditions) input() guard.Input {
 	in.Units = []guard.Unit{{Name: "dca", Member: in.Member, Replicas: all, Updated: updated, UpdatedReady: updated, UpdatedAvailable: updated, Ready: all, Available: all, Want: updated}}
 	for i := range c.Pods {
 		p := guard.Pod{Name: podName(i), Member: in.Member, Unit: "dca", Revision: "web-1", Ready: true, Available: true, Phase: "Running", Created: restarted.Add(-time.Hour),
-			ReadySince: restarted.Add(-time.Hour)}
+			ReadyChanged: restarted.Add(-time.Hour)}
 		if i < c.Canaries {
-			p.Updated, p.Revision, p.ReadySince = true, "web-2", ready
+			p.Updated, p.Revision, p.ReadyChanged = true, "web-2", ready
 		}
 		in.Pods = append(in.Pods, p)
 	}
