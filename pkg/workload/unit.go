@@ -69,7 +69,7 @@ type Pod struct {
 	Created  time.Time
 	// Begun is when the pod began to become what it is: when it was last changed in place, else when it was made.
 	Begun time.Time
-	Phase       string
+	Phase string
 	// Reason and Message of the first container that does not run, or of the pod.
 	Reason  string
 	Message string

@@ -50,20 +50,28 @@ func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 		return stage.Outcome{}, err
 	}
 	run.Progress(world, members, stage.LetGo)
-	if out := world.Unseen(); out != nil {
-		return *out, nil
-	}
 	if len(run.Admitted.Guards) == 0 {
 		return stage.Fail(stage.ReasonInvalid, "spec.guards: there is nothing to check: neither the stage nor its target has guards"), nil
 	}
-	sum, wake := run.Judge(v1alpha1.Before, stage.Judging{World: world, Members: members, Want: stage.LetGo})
+	// What can be seen is judged: a member that cannot be reached hides nothing of the others.
+	var seen []string
+	for _, m := range members {
+		if world.Only([]string{m}).Unseen() == nil {
+			seen = append(seen, m)
+		}
+	}
+	sum, wake := run.Judge(v1alpha1.Before, stage.Judging{World: world, Members: seen, Want: stage.LetGo})
 	results := map[string]string{"verdicts": run.Verdicts()}
 	onFailure := v1alpha1.Fail
 	if run.Asking() {
 		// Sources answer in seconds, and then whoever reads the verdicts learns all that is wrong, not only what was known first.
 		onFailure = v1alpha1.Hold
 	}
-	if out := stage.GuardOutcome(sum, onFailure, wake); out != nil {
+	out, unseen := stage.GuardOutcome(sum, onFailure, wake), world.Unseen()
+	if unseen != nil && (out == nil || len(sum.Failed) == 0) {
+		out = unseen
+	}
+	if out != nil {
 		out.Results = results
 		return *out, nil
 	}
