@@ -1,10 +1,13 @@
 package guard
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +21,8 @@ func (p *Program) BaselineMetrics() []string { return slices.Clone(p.baselines) 
 // Baselines judges the sampling of a guard's baselines for one member, which comes before the first move whatever the guard's When is. have are those that are there; found are
 // new ones. Once all are there the verdict is Pass. Until then it is Pending, Inconclusive or Error, and with OnNoData or OnError Fail it is Fail
 // after Limits.ConsecutiveErrors samples in a row without a number: a guard without its baseline could never be judged.
+//
+// They are sampled over all pods of the target; once the release has brought its revision to the member, over those that are not on it.
 //
 // prev is what it returned last; a.Sample is a sample that was asked for here.
 func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a Answers) (judged Judged, found []v1alpha1.Baseline) {
@@ -39,6 +44,9 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 		return done()
 	case v.in.Missing != "":
 		j.is(v1alpha1.VerdictInconclusive, v.in.Missing)
+		return done()
+	case v.in.Changed && v.stable == 0:
+		j.is(v1alpha1.VerdictInconclusive, "no pod is left on the old revision to sample a baseline of, and no stage sampled one before")
 		return done()
 	case len(v.in.Pods) == 0:
 		j.is(v1alpha1.VerdictInconclusive, "no pod is seen to sample a baseline of")
@@ -77,7 +85,7 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 			continue
 		}
 		found = append(found, v1alpha1.Baseline{
-			Guard: p.guard.Name, Member: v.in.Member, Metric: name, Query: cut(s.Metrics[name].Query, maxQuery), Value: strconv.FormatFloat(number, 'g', -1, 64), Time: metav1.NewTime(s.At.UTC().Truncate(time.Second)),
+			Guard: p.guard.Name, Member: v.in.Member, Metric: name, Of: p.identity(name), Query: cut(s.Metrics[name].Query, maxQuery), Value: strconv.FormatFloat(number, 'g', -1, 64), Time: metav1.NewTime(s.At.UTC().Truncate(time.Second)),
 		})
 	}
 	if verdict == v1alpha1.VerdictPass {
@@ -99,21 +107,34 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 	return done()
 }
 
-// BaselinesOf are the baselines of a guard in a member, out of those that were recorded.
-func BaselinesOf(all []v1alpha1.Baseline, guard, member string) map[string]float64 {
+// identity tells what a metric asks: two guards that ask the same share a baseline.
+func (p *Program) identity(metric string) string {
+	m := p.guard.Metrics[metric]
+	what := []string{m.Source, m.Query, duration(m.Window).String()}
+	if m.Range != nil {
+		what = append(what, m.Range.Step.Duration.String(), string(m.Range.Reduce))
+	}
+	sum := sha256.Sum256([]byte(strings.Join(what, "\x00")))
+	return hex.EncodeToString(sum[:8])
+}
+
+// BaselinesOf are the guard's baselines in a member, out of those that were recorded, by whichever guard that asks the same; the first counts.
+func (p *Program) BaselinesOf(all []v1alpha1.Baseline, member string) map[string]float64 {
 	var out map[string]float64
-	for _, b := range all {
-		if b.Guard != guard || b.Member != member {
+	for _, name := range p.baselines {
+		of := p.identity(name)
+		i := slices.IndexFunc(all, func(b v1alpha1.Baseline) bool { return b.Member == member && b.Of == of })
+		if i < 0 {
 			continue
 		}
-		number, err := strconv.ParseFloat(b.Value, 64)
+		number, err := strconv.ParseFloat(all[i].Value, 64)
 		if err != nil || math.IsNaN(number) {
 			continue // damaged: as if it was not there.
 		}
 		if out == nil {
 			out = map[string]float64{}
 		}
-		out[b.Metric] = number
+		out[name] = number
 	}
 	return out
 }

@@ -41,6 +41,8 @@ type Input struct {
 	// is no updated pod.
 	Want   int64
 	Params map[string]string
+	// Changed is true once the release has brought its revision to the member.
+	Changed bool
 }
 
 // Workload is the target in one member; its counts are sums over the units.

@@ -65,10 +65,13 @@ type judgement struct {
 
 	interval time.Duration
 	// sampled is when the sample that may be counted was taken: now, or when sources were asked.
-	sampled       time.Time
-	due, counted  bool
-	wakes         []time.Time
-	wantsSampling bool
+	sampled time.Time
+	// stepSeen is true where the sample is about the pods of the step that was settled at stepMoved too, which samples are from stepDue on.
+	stepSeen           bool
+	stepMoved, stepDue time.Time
+	due, counted       bool
+	wakes              []time.Time
+	wantsSampling      bool
 
 	wakeAt time.Time
 	ask    *Ask
@@ -174,7 +177,10 @@ func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgeme
 	if begun := timeOf(prev.Begun); same && begun.Before(move) {
 		same = false // of before the move.
 	}
-	j.moved, j.begun = move, move
+	j.moved, j.begun, j.stepSeen = move, move, true
+	if g.When == v1alpha1.During {
+		j.stepMoved = at.Move
+	}
 	if same {
 		j.prev = prev
 		j.next.Samples, j.next.Failures, j.next.ConsecutiveErrors = max(0, prev.Samples), max(0, prev.Failures), max(0, prev.ConsecutiveErrors)
@@ -205,23 +211,17 @@ func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgeme
 
 // sample says whether there is a sample to judge on. Where one is due it asks for it.
 func (j *judgement) sample(p *Program, v *View, a Answers) bool {
-	// Where there is no pod of a new revision, and none is wanted, the guard is about the move alone.
-	if ours := &v.in.Workload; j.g.When == v1alpha1.During && j.next.ReadySince == nil {
-		switch {
-		case ours.UpdatedReady > 0:
-			j.next.ReadySince = stamp(whole(j.now))
-		case v.in.Want == 0:
-			j.next.ReadySince = stamp(j.moved)
-		}
+	if j.g.When == v1alpha1.During && j.next.ReadySince == nil && v.in.Workload.UpdatedReady > 0 {
+		j.next.ReadySince = stamp(whole(j.now))
 	}
-	ready, known := v.readySince(j)
+	reach, whose := p.reach(a.Lags)
+	ready, known := v.readySince(j, reach)
 	if !known {
 		j.is(v1alpha1.VerdictPending, "waits for the first ready pod on the new revision")
 		return false
 	}
 	var first time.Time
 	if !ready.IsZero() {
-		reach, whose := p.reach(a.Lags)
 		first = whole(ready).Add(reach)
 		if j.now.Before(first) {
 			j.is(v1alpha1.VerdictPending, fmt.Sprintf("the first sample is due at %s: what metric %s looks back on, %s, must have begun after the new revision was ready", clockTime(first), whose, reach))
@@ -230,10 +230,11 @@ func (j *judgement) sample(p *Program, v *View, a Answers) bool {
 		}
 	}
 	s := a.Sample
-	if s != nil && (s.At.Before(first) || s.At.After(j.now)) {
-		s = nil // of an earlier step, or of a clock that was set back.
+	old := max(gapIntervals*j.interval, minGap) + maxWait
+	if s != nil && (s.At.Before(first) || s.At.After(j.now) || j.now.Sub(s.At) > old) {
+		s = nil // of an earlier step, of a clock that was set back, or of a time when somebody looked last.
 	}
-	if last := j.lastSample; !last.IsZero() && j.now.Sub(last) > max(gapIntervals*j.interval, minGap)+maxWait && (s == nil || j.now.Sub(s.At) > max(gapIntervals*j.interval, minGap)+maxWait) {
+	if last := j.lastSample; s == nil && !last.IsZero() && j.now.Sub(last) > old {
 		j.ask, j.trueSince, j.next.Passes = p.ask(v, p.metrics, false), time.Time{}, 0
 		j.is(v1alpha1.VerdictPending, fmt.Sprintf("the last sample, of %s, is too old; another is being taken", clockTime(last)))
 		return false
@@ -248,26 +249,41 @@ func (j *judgement) sample(p *Program, v *View, a Answers) bool {
 		j.keep()
 		return false
 	}
-	j.sampled = s.At
+	j.sampled, j.stepSeen = s.At, j.stepMoved.IsZero() || !s.At.Before(whole(j.stepMoved).Add(reach))
+	j.stepDue = whole(j.stepMoved).Add(reach)
 	j.due = j.lastSample.IsZero() || !s.At.Before(j.lastSample.Add(j.interval))
 	return true
 }
 
 // readySince is when the new revision was ready in the member, as far as the guard is concerned: zero where it is not about a new revision. known is false until
 // it is.
-func (v *View) readySince(j *judgement) (ready time.Time, known bool) {
-	switch j.g.When {
-	case v1alpha1.After:
+func (v *View) readySince(j *judgement, reach time.Duration) (ready time.Time, known bool) {
+	switch {
+	case j.g.When == v1alpha1.After:
 		return j.moved, true
-	case v1alpha1.During:
-		return timeOf(j.next.ReadySince), j.next.ReadySince != nil
+	case j.g.When == v1alpha1.During && j.next.ReadySince != nil:
+		return timeOf(j.next.ReadySince), true
+	case j.g.When == v1alpha1.During:
+		return j.moved, v.in.Want == 0 // with no pod of a new revision, and none wanted, it is about the move alone.
 	}
+	none := true
 	for i := range v.in.Pods {
-		if p := &v.in.Pods[i]; p.Updated && p.Ready && p.ReadyChanged.After(ready) {
-			ready = p.ReadyChanged
+		p := &v.in.Pods[i]
+		if !p.Updated {
+			continue
+		}
+		since := p.Begun
+		if since.IsZero() || j.now.Sub(since) < reach && p.ReadyChanged.After(since) {
+			since = p.ReadyChanged // A pod that has been what it is for longer than anybody looks back may come and go.
+		}
+		if p.Ready {
+			none = false
+			if since.After(ready) {
+				ready = since
+			}
 		}
 	}
-	return ready, true
+	return ready, !none || v.updated == 0
 }
 
 // keep leaves the verdict what it was while a sample is waited for: what was true or false a moment ago is the best that is known, and the source's timeout bounds
@@ -314,6 +330,8 @@ func (j *judgement) during(found v1alpha1.Verdict) {
 	if found == v1alpha1.VerdictPass {
 		why, short := j.short()
 		switch {
+		case !j.stepSeen && j.prev.Verdict != v1alpha1.VerdictFail:
+			j.is(v1alpha1.VerdictPending, "true; waits for a sample of the pods of this step, due at "+clockTime(j.stepDue))
 		case short && (j.counted || j.prev.Verdict != v1alpha1.VerdictFail):
 			if j.prev.Verdict == v1alpha1.VerdictFail {
 				j.next.Failures = 0
@@ -370,7 +388,12 @@ func (j *judgement) after(found v1alpha1.Verdict) {
 	}
 	until := j.trueSince.Add(long)
 	why, short := j.short()
-	if long <= 0 || !j.now.Before(until) {
+	// What sources said is true as of when they were asked: two samples so far apart make it long enough.
+	seen := j.now
+	if len(j.g.Metrics) > 0 {
+		seen = j.sampled
+	}
+	if long <= 0 || !seen.Before(until) {
 		if !short {
 			j.is(v1alpha1.VerdictPass, "")
 			return

@@ -54,6 +54,8 @@ func TestAGuardThatMeasures(t *testing.T) {
 	notReady.Workload.UpdatedReady = 0
 	lastStep := of(pod("a", true, true), pod("b", true, true))
 	lastStep.Workload.UpdatedReady = 2
+	nothingWanted := noneYet
+	nothingWanted.Want = 0
 	fine, sick := num(0.01), num(0.05)
 	down := Reading{Err: "connection refused"}
 	two := Reading{Series: []Series{{Labels: map[string]string{"pod": "a"}, Value: 1}, {Labels: map[string]string{"pod": "b"}, Value: 1}}}
@@ -69,7 +71,8 @@ func TestAGuardThatMeasures(t *testing.T) {
 			{31 * s, ready, sampled(30*s, fine, fine), pending, "true since 2026-07-01T12:00:31Z, and must stay so until 2026-07-01T12:00:46Z", false, 40 * s},
 			{40 * s, ready, sampled(30*s, fine, fine), pending, "true since", true, 46 * s},
 			{41 * s, ready, sampled(40*s, fine, fine), pending, "true since", false, 46 * s},
-			{46 * s, ready, sampled(40*s, fine, fine), pass, "", false, 50 * s},
+			{46 * s, ready, sampled(40*s, fine, fine), pending, "true since", false, 50 * s},
+			{51 * s, ready, sampled(50*s, fine, fine), pass, "", false, m},
 		}},
 		{"a sample from before the new revision was ready does not count", v1alpha1.Guard{}, []sampleCall{
 			{30 * s, ready, sampled(29*s, fine, fine), pending, "the first sample is being taken", true, 10 * m},
@@ -149,6 +152,25 @@ func TestAGuardThatMeasures(t *testing.T) {
 			{10 * m, ready, sampled(30*s, fine, fine), pending, "the last sample, of 2026-07-01T12:00:30Z, is too old; another is being taken", true, 0},
 			{601 * s, ready, sampled(10*m, fine, fine), pass, "", false, 610 * s},
 		}},
+		{"a first sample that nobody looked at for hours does not count", v1alpha1.Guard{When: v1alpha1.During}, []sampleCall{
+			{0, ready, nil, pending, "", false, 30 * s},
+			{30 * s, ready, nil, pending, "being taken", true, 0},
+			{8 * 60 * m, ready, sampled(30*s, fine, fine), pending, "being taken", true, 0},
+			{8*60*m + s, ready, sampled(8*60*m, fine, fine), pass, "", false, 0},
+		}},
+		{"nor does the last one before a member was away for an hour", v1alpha1.Guard{When: v1alpha1.During}, []sampleCall{
+			{0, ready, nil, pending, "", false, 30 * s},
+			{30 * s, ready, sampled(30*s, fine, fine), pass, "", false, 40 * s},
+			{40 * s, away, sampled(30*s, fine, fine), noData, "", false, 0},
+			{60 * m, away, sampled(30*s, fine, fine), noData, "", false, 0},
+			{60*m + 10*s, ready, sampled(30*s, fine, fine), noData, "", true, 0},
+			{60*m + 11*s, ready, sampled(60*m+10*s, fine, fine), pass, "", false, 0},
+		}},
+		{"a member that wanted nothing begins to count when it gets its first pod", v1alpha1.Guard{When: v1alpha1.During, Expr: "metrics.errors < 0.02", Metrics: map[string]v1alpha1.GuardMetric{
+			"errors": {Source: "prom", Query: `errors{version="v2"}`, Window: secs(30)}}}, []sampleCall{
+			{30 * s, nothingWanted, sampled(30*s, fine, fine), pass, "", false, 40 * s},
+			{m, ready, sampled(m, fine, fine), pending, "the first sample is due at 2026-07-01T12:01:30Z", false, 90 * s},
+		}},
 		{"no sample by the deadline fails", v1alpha1.Guard{Deadline: secs(60)}, []sampleCall{
 			{30 * s, ready, nil, pending, "", true, m},
 			{m, ready, nil, fail, "could not be judged by the deadline, 2026-07-01T12:01:00Z: no sample was taken", true, 0},
@@ -201,6 +223,15 @@ func TestBeforeWaitsForTheWindowsOfPodsThatHaveJustBecomeReady(t *testing.T) {
 		if (j.Ask != nil) != c.asks || !strings.Contains(j.Status.Message, c.says) {
 			t.Errorf("at %s: %s, asks %v", c.at, j.Status.Message, j.Ask)
 		}
+	}
+	// One that has been on the revision for longer than the window may come and go.
+	in.Pods[0].Begun = t0.Add(-time.Hour)
+	if j := p.Judge(v1alpha1.GuardStatus{}, Moment{Now: t0.Add(10 * s)}, NewView(&in, t0.Add(10*s)), Answers{}); j.Ask == nil {
+		t.Errorf("a pod that flapped: %s", j.Status.Message)
+	}
+	down := of(pod("a", true, false), pod("c", false, true))
+	if j := p.Judge(v1alpha1.GuardStatus{}, Moment{Now: t0.Add(10 * s)}, NewView(&down, t0.Add(10*s)), Answers{}); j.Ask != nil || j.Status.Verdict != pending {
+		t.Errorf("no updated pod is ready: %s: %s", j.Status.Verdict, j.Status.Message)
 	}
 }
 
@@ -265,6 +296,11 @@ func TestWhatIsWrongWithMetrics(t *testing.T) {
 		})
 	}
 	_, errs := CompileAll([]v1alpha1.Guard{{Name: "g", Expr: "metrics.a > 0.0", Metrics: map[string]v1alpha1.GuardMetric{"a": {Source: "p", Query: "$(updated.podRegx) $(stable.x)"}}}}, nil, Limits{})
+	for _, query := range []string{`up{pod=~"$( updated.podRegex)"}`, `up{pod=~"$(updated.podRegex"}`, `up{pod=~"${updated.podRegex}"}`} {
+		if _, errs := CompileAll([]v1alpha1.Guard{{Name: "g", Expr: "metrics.a > 0.0", Metrics: map[string]v1alpha1.GuardMetric{"a": {Source: "p", Query: query}}}}, nil, Limits{}); len(errs) != 1 {
+			t.Errorf("%s: %v", query, errs)
+		}
+	}
 	if len(errs) != 2 || !strings.Contains(errs[0].Error(), `did you mean "updated.podRegex"?`) {
 		t.Errorf("got %v", errs)
 	}
@@ -339,7 +375,7 @@ func TestBaselines(t *testing.T) {
 		}
 		st = j.Status
 		if len(found) == 1 {
-			if got := BaselinesOf(found, "errors", "fra"); got["errors"] != 0.02 {
+			if got := p.BaselinesOf(found, "fra"); got["errors"] != 0.02 {
 				t.Errorf("kept as %v: %v", found, got)
 			}
 		}

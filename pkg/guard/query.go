@@ -38,6 +38,10 @@ func checkReferences(query string, p *field.Path) field.ErrorList {
 		}
 		errs = append(errs, field.Invalid(p, m[0], "is not a reference that queries know; known are "+list(referenceNames)+" and member.labels.KEY"+meant(m[1], referenceNames, false)))
 	}
+	// What looks like a reference and is none would be asked for as it stands, and match nothing.
+	if rest := reference.ReplaceAllString(query, ""); strings.Contains(rest, "$(") || strings.Contains(rest, "${") {
+		errs = append(errs, field.Invalid(p, query, "has a $( or ${ that is no reference: write one without blanks, such as $(updated.podRegex)"))
+	}
 	return errs
 }
 
@@ -92,12 +96,20 @@ func (v *View) resolve(m v1alpha1.GuardMetric, baseline bool) (query, wrong stri
 			return v.in.Member
 		}
 		if baseline {
-			_, what, _ := strings.Cut(name, ".")
-			name = varPods + "." + what
+			list, _, _ := strings.Cut(name, ".")
+			name = v.before() + strings.TrimPrefix(name, list)
 		}
 		return v.listed(name)
 	})
 	return query, wrong
+}
+
+// before is the list of the pods that a baseline is about: all, and once the release has brought its revision here, those that do not run it.
+func (v *View) before() string {
+	if v.in.Changed {
+		return varStable
+	}
+	return varPods
 }
 
 // listed is what a reference to a list of pods stands for; it is made once.

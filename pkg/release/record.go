@@ -16,6 +16,9 @@ import (
 const (
 	maxMoves    = 200
 	maxVerdicts = 500
+	// maxBaselines is how many baselines are kept, maxQuery how long each one's query.
+	maxBaselines = 500
+	maxQuery     = 256
 )
 
 // Records are the Releases on the hub. It reads from the API server itself, not from a cache, because what it reads decides what is recorded.
@@ -160,6 +163,21 @@ func AddMoves(st *v1alpha1.ReleaseStatus, moves ...v1alpha1.Move) bool {
 	if over := len(st.Moves) - maxMoves; over > 0 {
 		st.Moves = slices.Delete(st.Moves, 0, over)
 	}
+	return changed
+}
+
+// AddBaselines keeps baselines that were sampled; what is kept of a member and what was asked stays.
+func AddBaselines(st *v1alpha1.ReleaseStatus, found []v1alpha1.Baseline) bool {
+	changed := false
+	for _, b := range found {
+		if slices.ContainsFunc(st.Baselines, func(k v1alpha1.Baseline) bool { return k.Member == b.Member && k.Of == b.Of }) {
+			continue
+		}
+		b.Guard, b.Query = cut(b.Guard, 512), cut(b.Query, maxQuery)
+		st.Baselines = append(st.Baselines, b)
+		changed = true
+	}
+	st.Baselines = st.Baselines[max(0, len(st.Baselines)-maxBaselines):]
 	return changed
 }
 

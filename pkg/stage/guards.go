@@ -1,11 +1,14 @@
 package stage
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/guard"
 	"github.com/periplus-dev/periplus/pkg/guard/source"
+	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
@@ -32,8 +35,8 @@ func (r *Run) Judge(when v1alpha1.GuardWhen, j Judging) (guard.Summary, time.Tim
 			if !r.judgedIn(g.Name, m) {
 				continue
 			}
-			// What moves something has the baselines of all its guards before that, or not at all.
-			timely := g.When == when && (!r.moves || when == v1alpha1.Before) || when == v1alpha1.Before && r.moves
+			// What moves something has the baselines of all its guards before that. So has what carries others, in members where they moved nothing yet.
+			timely := g.When == when && (!r.moves || when == v1alpha1.Before) || when == v1alpha1.Before && (r.moves || !r.changed(m))
 			if timely && !at.baselines(p, m) {
 				continue
 			}
@@ -85,7 +88,7 @@ func (b *sitting) judge(p *guard.Program, member string, when v1alpha1.GuardWhen
 // baselines samples those baselines of a guard that are not there yet, and says whether all are.
 func (b *sitting) baselines(p *guard.Program, member string) bool {
 	r, g := b.run, p.Guard()
-	if len(p.BaselineMetrics()) == 0 || len(guard.BaselinesOf(r.Status.Baselines, g.Name, member)) == len(p.BaselineMetrics()) {
+	if len(p.BaselineMetrics()) == 0 || len(p.BaselinesOf(r.baselines(), member)) == len(p.BaselineMetrics()) {
 		return true
 	}
 	prev, v := r.guardStatus(g.Name, member, g.When, 0), b.view(member, r.demanded(g.Name))
@@ -110,7 +113,7 @@ func (b *sitting) answered(p *guard.Program, v *guard.View, baseline bool, judge
 		return judge(guard.Answers{})
 	}
 	in := v.Input()
-	answers := guard.Answers{Baselines: guard.BaselinesOf(r.Status.Baselines, g.Name, in.Member)}
+	answers := guard.Answers{Baselines: p.BaselinesOf(r.baselines(), in.Member)}
 	if r.frame.Sources == nil {
 		return judge(answers)
 	}
@@ -133,6 +136,32 @@ func (b *sitting) answered(p *guard.Program, v *guard.View, baseline bool, judge
 
 // Asking says whether a guard that was judged in this pass waits for its sources' first answer. It does not for longer than their timeouts.
 func (r *Run) Asking() bool { return r.asking }
+
+// baselines are those of the release and those that this stage sampled itself.
+func (r *Run) baselines() []v1alpha1.Baseline {
+	if r.Release == nil {
+		return r.Status.Baselines
+	}
+	return slices.Concat(r.Release.Status.Baselines, r.Status.Baselines)
+}
+
+// KeepBaselines enters the baselines that the stage sampled in the record, for later stages and retries.
+func (r *Run) KeepBaselines(ctx context.Context) error {
+	if r.Release == nil || r.back || len(r.Status.Baselines) == 0 {
+		return nil
+	}
+	if kept := r.Release.Status.DeepCopy(); !release.AddBaselines(kept, r.Status.Baselines) {
+		return nil
+	}
+	return r.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.AddBaselines(st, r.Status.Baselines) })
+}
+
+// changed says whether the release has brought its revision to a member.
+func (r *Run) changed(member string) bool {
+	return r.Release != nil && slices.ContainsFunc(r.Release.Status.Touched, func(t v1alpha1.Touched) bool {
+		return t.Member == member && t.Revision != "" && t.Back == nil
+	})
+}
 
 // note keeps a judgement.
 func (b *sitting) note(prev v1alpha1.GuardStatus, judged guard.Judged) {
@@ -169,7 +198,7 @@ func (r *Run) setGuardStatus(next v1alpha1.GuardStatus) {
 }
 
 func (r *Run) guardInput(member string, j Judging) guard.Input {
-	in := guard.Input{Params: r.Admitted.Params, Member: member}
+	in := guard.Input{Params: r.Admitted.Params, Member: member, Changed: r.changed(member)}
 	if info, err := r.frame.Fleet.Info(member); err == nil {
 		in.MemberLabels = info.Labels
 	}
@@ -182,10 +211,19 @@ func (r *Run) guardInput(member string, j Judging) guard.Input {
 		in.Workload.Kind, in.Workload.Name = t.Workload.Kind, t.Workload.Name
 	}
 	for _, u := range j.World.UnitsOf(member) {
-		in.Units = append(in.Units, guardUnit(&u, j.Want))
+		// Before the release has brought its revision all pods are on the old one, although the workload runs the newest that it knows.
+		old := r.moves && !r.back && j.FirstMoved.IsZero() && !r.brought(&u)
+		unit := guardUnit(&u, j.Want)
+		if old {
+			unit.Updated, unit.UpdatedReady, unit.UpdatedAvailable = 0, 0, 0
+		}
+		in.Units = append(in.Units, unit)
 		for _, p := range u.Pods {
 			if p.Terminating {
 				continue
+			}
+			if old {
+				p.Updated, p.Started = false, false
 			}
 			in.Pods = append(in.Pods, guard.Pod{
 				Name: p.Name, Member: member, Unit: u.Name, Node: p.Node, Revision: p.Revision, Updated: p.Updated, Moving: p.Started && !p.Updated,
@@ -206,6 +244,12 @@ func (r *Run) guardInput(member string, j Judging) guard.Input {
 	}
 	in.Want = w.Want
 	return in
+}
+
+// brought says whether the release has brought its revision to a unit.
+func (r *Run) brought(u *workload.Unit) bool {
+	t := r.Touched(u)
+	return t != nil && t.Revision != "" && t.Back == nil
 }
 
 func guardUnit(u *workload.Unit, want func(*workload.Unit) int32) guard.Unit {

@@ -67,12 +67,18 @@ func (o *oracle) Check(q guard.Query, _ string, _ map[string]string) error {
 func measuring(t *testing.T, answer func(q guard.Query, member string) guard.Reading, members ...string) (*sea, *oracle) {
 	t.Helper()
 	s := newSea(t, members...)
+	return s, s.asks(answer)
+}
+
+// asks gives a sea a source called prom, one whose Secret is missing, and one that is gone.
+func (s *sea) asks(answer func(q guard.Query, member string) guard.Reading) *oracle {
+	s.t.Helper()
 	o := &oracle{s: s, answer: answer, last: map[source.Key]*guard.Sample{}}
 	s.frame.Sources = o
 	for _, name := range []string{"prom", "locked", "gone"} {
 		s.store(&fleetv1alpha1.MetricSource{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
-	return s, o
+	return o
 }
 
 func is(v float64) guard.Reading { return guard.Reading{Series: []guard.Series{{Value: v}}} }

@@ -171,14 +171,21 @@ func (r *Run) inTime(o Outcome, w *World, deadline time.Duration) Outcome {
 	return Fail(reason, fmt.Sprintf("no progress for %s (progressDeadline): %s", deadline, o.Message))
 }
 
-// clear judges the Before guards once, before the first move of this stage.
-func (p *moving) clear(context.Context) (*Outcome, error) {
+// clear judges the Before guards once, before the first move of this stage. What the baselines are is kept in the record.
+func (p *moving) clear(ctx context.Context) (*Outcome, error) {
 	if p.state.Cleared {
 		return nil, nil
 	}
 	sum, wake := p.run.Judge(v1alpha1.Before, Judging{World: p.world, Members: p.run.Admitted.Members, Want: p.want})
 	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil {
 		return out, nil
+	}
+	if p.run.Asking() {
+		out := Wait(ReasonGuardsPending, "sources are asked for the first time, also for guards on trial").WakeAt(wake)
+		return &out, nil
+	}
+	if err := p.run.KeepBaselines(ctx); err != nil {
+		return nil, err
 	}
 	p.state.Cleared = true
 	return nil, nil

@@ -86,12 +86,19 @@ func (a *admitter) lent(ctx context.Context, name string, at *field.Path) (*fiel
 func (a *admitter) answerable(q guard.Query, members []string, at *field.Path) (field.ErrorList, error) {
 	seen := map[string]bool{}
 	var errs field.ErrorList
+	if len(members) == 0 {
+		members = []string{""} // which members it will be is known later.
+	}
 	for _, m := range members {
-		info, err := a.fleet.Info(m)
-		if err != nil {
-			continue // its absence is reported where members are chosen.
+		var labels map[string]string
+		if m != "" {
+			info, err := a.fleet.Info(m)
+			if err != nil {
+				continue // its absence is reported where members are chosen.
+			}
+			labels = info.Labels
 		}
-		err = a.sources.Check(q, m, info.Labels)
+		err := a.sources.Check(q, m, labels)
 		if err == nil || seen[err.Error()] {
 			continue
 		}

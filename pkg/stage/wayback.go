@@ -25,7 +25,12 @@ func (r *Run) observeTouched(entries []v1alpha1.Touched) (*World, error) {
 		}
 		refs[t.Member] = append(refs[t.Member], v1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: t.Kind, Name: t.Workload})
 	}
-	return r.observe(members, refs)
+	w, err := r.observe(members, refs)
+	if err != nil {
+		return nil, err
+	}
+	r.show(w, members)
+	return w, nil
 }
 
 func (p *goingBack) look(context.Context) (*Outcome, error) {

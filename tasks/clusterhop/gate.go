@@ -112,8 +112,9 @@ func (g *gate) silent(context.Context) (*stage.Outcome, error) {
 		g.state.SilentSince = &at
 	}
 	sum, wake := g.run.Judge(v1alpha1.During, stage.Judging{World: g.from, Members: g.spec.From, FirstMoved: g.state.SilentSince.Time, Moved: g.state.SilentSince.Time, Step: 1})
-	if out := stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake); out != nil && stage.Stops(sum) {
-		return out, nil
+	held := stage.GuardOutcome(sum, g.spec.OnGuardFailure, wake)
+	if held != nil && stage.Stops(sum) {
+		return held, nil
 	}
 	period := time.Duration(0)
 	if g.spec.SilentPeriod != nil {
@@ -122,6 +123,9 @@ func (g *gate) silent(context.Context) (*stage.Outcome, error) {
 	if until := g.state.SilentSince.Add(period); g.run.Now.Before(until) {
 		out := stage.Wait(stage.ReasonSilentPeriod, fmt.Sprintf("silent for %s before going on to %s", period, strings.Join(g.spec.To, ", "))).LimitedBy(until).WakeAt(wake)
 		return &out, nil
+	}
+	if held != nil {
+		return held, nil // a guard that has not passed yet: it was not silent for long enough to know.
 	}
 	g.state.Over = true
 	return nil, nil

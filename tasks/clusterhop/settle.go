@@ -65,7 +65,8 @@ func (h *hop) judge(_ context.Context, m *member, world *stage.World) (bool, err
 		sum, wake := h.run.Judge(v1alpha1.During, judging)
 		if out := stage.GuardOutcome(sum, h.spec.OnGuardFailure, wake); out != nil {
 			h.wake = earlier(h.wake, wake)
-			if stage.Stops(sum) {
+			// A guard that has not passed yet holds at the end of the period, however short that is.
+			if stage.Stops(sum) || !h.run.Now.Before(until) {
 				return h.heldBy(m, out, "in the silent period"), nil
 			}
 		}

@@ -88,14 +88,22 @@ type MetricStatus struct {
 	Sampled *metav1.Time `json:"sampled,omitempty"`
 }
 
-// Baseline is what a metric was over all pods of the target in one member, before the stage's first move.
+// Baseline is what a metric was over all pods of the target in one member, before the first move there.
 type Baseline struct {
-	Guard  string `json:"guard"`
+	// +kubebuilder:validation:MaxLength=512
+	Guard string `json:"guard"`
+	// +kubebuilder:validation:MaxLength=253
 	Member string `json:"member"`
+	// +kubebuilder:validation:MaxLength=63
 	Metric string `json:"metric"`
+	// Of tells what was asked: guards that ask the same share a baseline.
+	// +kubebuilder:validation:MaxLength=64
+	Of string `json:"of"`
 	// Query as it was asked, cut where it is long.
+	// +kubebuilder:validation:MaxLength=2048
 	Query string `json:"query,omitempty"`
 	// Value as a number.
+	// +kubebuilder:validation:MaxLength=64
 	Value string      `json:"value"`
 	Time  metav1.Time `json:"time"`
 }

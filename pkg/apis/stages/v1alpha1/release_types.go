@@ -99,6 +99,10 @@ type ReleaseStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=500
 	Verdicts []RecordedVerdict `json:"verdicts,omitempty"`
+	// Baselines that guards compare with, as the first stage that wanted each sampled it: later stages and retries go by the same. The oldest are dropped beyond 500.
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	Baselines []Baseline `json:"baselines,omitempty"`
 	// Runs that carry the release, the root run first: retries and children join it. Entries are not taken away.
 	// +listType=map
 	// +listMapKey=uid
