@@ -135,8 +135,8 @@ func (s *Source) Ask(ctx context.Context, q source.Question) ([]guard.Series, er
 	if step <= 0 || q.Window < step {
 		return nil, fmt.Errorf("range.step %s must be longer than 0, and not longer than the window %s", step, q.Window)
 	}
-	// back is how far before the end the first value lies: as many whole steps as stay within the window, which does not have its beginning in it.
-	back := (q.Window - 1).Truncate(step)
+	// back is how far before the end the first value lies: as many whole steps as leave it a step to look back on within the window.
+	back := (q.Window - step).Truncate(step)
 	if back/step >= mostSteps {
 		return nil, fmt.Errorf("range.step %s is too short for the window %s: a range has at most %d values", step, q.Window, mostSteps)
 	}

@@ -235,7 +235,7 @@ func TestARangeIsBoundedByTheServersClock(t *testing.T) {
 		start        time.Duration
 	}{
 		{"steps that fill the window", time.Minute, 15 * time.Second, 45 * time.Second},
-		{"steps that do not", time.Minute, 25 * time.Second, 50 * time.Second},
+		{"steps that do not: the first value too looks back no farther than the window", time.Minute, 25 * time.Second, 25 * time.Second},
 		{"one step", time.Minute, time.Minute, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
