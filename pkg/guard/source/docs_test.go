@@ -60,7 +60,7 @@ func TestEveryQueryInTheDocsCanBeAsked(t *testing.T) {
 					src = pods.New(pods.NewRecorder(), clock.RealClock{})
 				}
 				asked[q.Source]++
-				if err := src.Check(q.Query, q.Range); err != nil {
+				if err := src.Check(q.Query, q.Window, q.Range); err != nil {
 					t.Errorf("guard %s of %s, metric %s: %v\n%s", g.Name, set.Name, q.Metric, err, q.Query)
 				}
 			}

@@ -188,7 +188,7 @@ func (s *Sampler) Check(q guard.Query, member string, labels map[string]string) 
 	if err != nil {
 		return err
 	}
-	if err := src.Check(q.Query, q.Range); err != nil {
+	if err := src.Check(q.Query, q.Window, q.Range); err != nil {
 		return &QueryError{err}
 	}
 	return nil

@@ -37,7 +37,7 @@ func (s shelf) Terms(name string) source.Terms {
 type asked func(ctx context.Context, q source.Question) ([]guard.Series, error)
 
 func (f asked) Ask(ctx context.Context, q source.Question) ([]guard.Series, error) { return f(ctx, q) }
-func (f asked) Check(query string, _ *v1alpha1.MetricRange) error {
+func (f asked) Check(query string, _ time.Duration, _ *v1alpha1.MetricRange) error {
 	if query == "bad" {
 		return errors.New("line 1, column 1: no")
 	}

@@ -11,8 +11,8 @@ import (
 // Source answers queries with numbers.
 type Source interface {
 	// Check says what is wrong with a query before anything is asked, with line and column where the language has them; nil where nothing is. References in
-	// it are replaced already, maybe by examples.
-	Check(query string, ranged *v1alpha1.MetricRange) error
+	// it are replaced already, maybe by examples. What looks back farther than the window is wrong; with a range, farther than a step at each value.
+	Check(query string, window time.Duration, ranged *v1alpha1.MetricRange) error
 	// Ask returns the series that the query has now, none where it has no data. An error says what went wrong and what can be done about it,
 	// in one line that names no secret. The context bounds the time.
 	Ask(ctx context.Context, q Question) ([]guard.Series, error)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/labels"
@@ -149,8 +150,8 @@ type lent struct {
 }
 
 // Check implements source.Source.
-func (l *lent) Check(query string, ranged *v1alpha1.MetricRange) error {
-	return l.server.client.Check(query, ranged)
+func (l *lent) Check(query string, window time.Duration, ranged *v1alpha1.MetricRange) error {
+	return l.server.client.Check(query, window, ranged)
 }
 
 // Ask implements source.Source.

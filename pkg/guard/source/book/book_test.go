@@ -122,7 +122,7 @@ func withToken(address string) fleetv1alpha1.MetricSourceSpec {
 
 func TestTheSourceThatIsAlwaysThere(t *testing.T) {
 	s, terms, err := newHub(t).book.Find("pods", "fra", nil)
-	if err != nil || terms.Timeout <= 0 || s.Check("max(restarts(updated))", nil) != nil {
+	if err != nil || terms.Timeout <= 0 || s.Check("max(restarts(updated))", time.Minute, nil) != nil {
 		t.Errorf("%v, %v, %v", s, terms, err)
 	}
 }

@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"errors"
+	"time"
 
 	"k8s.io/utils/clock"
 
@@ -22,8 +23,8 @@ var _ source.Source = (*Source)(nil)
 // New returns a Source over a Recorder. Its clock must be the one that passes are timed by.
 func New(r *Recorder, c clock.PassiveClock) *Source { return &Source{recorder: r, clock: c} }
 
-// Check implements source.Source.
-func (s *Source) Check(text string, ranged *v1alpha1.MetricRange) error {
+// Check implements source.Source. No query can say how far it looks back: the window does.
+func (s *Source) Check(text string, _ time.Duration, ranged *v1alpha1.MetricRange) error {
 	if ranged != nil {
 		return errors.New("source pods has no values over a range: leave range out, what it counts it counts over the whole window")
 	}
@@ -33,7 +34,7 @@ func (s *Source) Check(text string, ranged *v1alpha1.MetricRange) error {
 
 // Ask implements source.Source.
 func (s *Source) Ask(_ context.Context, q source.Question) ([]guard.Series, error) {
-	if err := s.Check(q.Query, q.Range); err != nil {
+	if err := s.Check(q.Query, q.Window, q.Range); err != nil {
 		return nil, err
 	}
 	parsed, err := parse(q.Query)

@@ -3,6 +3,7 @@ package pods
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -42,7 +43,7 @@ func TestQueries(t *testing.T) {
 }
 
 func TestARangeIsRefused(t *testing.T) {
-	err := (&Source{}).Check("restarts(updated)", &v1alpha1.MetricRange{Step: metav1.Duration{Duration: 1}})
+	err := (&Source{}).Check("restarts(updated)", time.Minute, &v1alpha1.MetricRange{Step: metav1.Duration{Duration: 1}})
 	if err == nil || !strings.Contains(err.Error(), "leave range out") {
 		t.Errorf("got %v", err)
 	}

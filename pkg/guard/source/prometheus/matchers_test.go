@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
@@ -56,7 +57,7 @@ func TestAQueryThatCannotBeAskedSaysWhy(t *testing.T) {
 		{"info, which selects what is not written", `info(rate(up[1m]))`, `info`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			err := s.Check(tc.query, nil)
+			err := s.Check(tc.query, time.Minute, nil)
 			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want %q in one line", err, tc.want)
 			}

@@ -107,13 +107,20 @@ func New(o Options) (*Source, error) {
 func (s *Source) Close() { s.transport.CloseIdleConnections() }
 
 // Check implements source.Source.
-func (s *Source) Check(query string, _ *v1alpha1.MetricRange) error {
+func (s *Source) Check(query string, window time.Duration, ranged *v1alpha1.MetricRange) error {
+	if err := within(query, window, ranged); err != nil {
+		return err
+	}
 	_, err := confine(query, s.matchers)
 	return err
 }
 
 // Ask implements source.Source.
 func (s *Source) Ask(ctx context.Context, q source.Question) ([]guard.Series, error) {
+	// References may stand in durations too, and have their values only now.
+	if err := within(q.Query, q.Window, q.Range); err != nil {
+		return nil, err
+	}
 	matchers := make(map[string]string, len(s.matchers))
 	for name, value := range s.matchers {
 		v, err := expand(name, value, q)
