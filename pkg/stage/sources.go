@@ -48,6 +48,9 @@ func (a *admitter) measurable(ctx context.Context, guards []v1alpha1.Guard, memb
 					continue
 				}
 			}
+			if late := a.late(guards[i], q, at.Child("window")); late != nil {
+				errs = append(errs, late)
+			}
 			wrong, err := a.answerable(q, members, at)
 			if err != nil {
 				return nil, err
@@ -56,6 +59,25 @@ func (a *admitter) measurable(ctx context.Context, guards []v1alpha1.Guard, memb
 		}
 	}
 	return errs, nil
+}
+
+// late says that no sample of an After guard could count before its deadline; nil where one can. What the deadline must be without the source's lag is checked
+// with the guard itself.
+func (a *admitter) late(g v1alpha1.Guard, q guard.Query, at *field.Path) *field.Error {
+	lag := a.sources.Lags([]string{q.Source})[q.Source]
+	if g.When != v1alpha1.After || g.Deadline == nil || lag == 0 {
+		return nil
+	}
+	least := q.Window + lag
+	together := fmt.Sprintf("window %s and the source's lag %s", q.Window, lag)
+	if g.For != nil && g.For.Duration > 0 {
+		least += g.For.Duration
+		together = fmt.Sprintf("window %s, the source's lag %s and for %s", q.Window, lag, g.For.Duration)
+	}
+	if least < g.Deadline.Duration {
+		return nil
+	}
+	return field.Invalid(at, q.Window.String(), fmt.Sprintf("%s together are not shorter than the guard's deadline %s: no sample would count in time", together, g.Deadline.Duration))
 }
 
 // lent says why the run's namespace may not ask a source; nil where it may.
