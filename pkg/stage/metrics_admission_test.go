@@ -1,6 +1,8 @@
 package stage_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +10,7 @@ import (
 	"knative.dev/pkg/apis"
 
 	"github.com/periplus-dev/periplus/pkg/guard"
+	"github.com/periplus-dev/periplus/pkg/guard/source"
 	"github.com/periplus-dev/periplus/tasks/canary"
 )
 
@@ -45,4 +48,33 @@ func TestAnAfterGuardWhoseFirstSampleWouldCountTooLateIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hiccup are sources whose Secrets the hub cannot read for a while.
+type hiccup struct {
+	*oracle
+	over bool
+}
+
+func (h *hiccup) Check(q guard.Query, member string, labels map[string]string) error {
+	if h.over {
+		return h.oracle.Check(q, member, labels)
+	}
+	return fmt.Errorf("MetricSource %s: %w", q.Source, &source.UnavailableError{Err: errors.New("reading Secret prom: context deadline exceeded")})
+}
+
+func TestAHiccupOfTheHubIsNoReasonToRefuseAStage(t *testing.T) {
+	s, o := measuring(t, func(guard.Query, string) guard.Reading { return is(0.01) }, "m1")
+	h := &hiccup{oracle: o}
+	s.frame.Sources = h
+	s.ships.launch("m1", "dca", 4)
+	v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", measuredCanary(errorsGuard))
+	for range 3 {
+		v.pass()
+		if cr := v.run(); cr.Status.CompletionTime != nil {
+			t.Fatalf("it ended: %+v", cr.Status.GetCondition(apis.ConditionSucceeded))
+		}
+	}
+	h.over = true
+	v.until("Succeeded")
 }

@@ -126,7 +126,10 @@ func (a *admitter) answerable(q guard.Query, members []string, at *field.Path) (
 		}
 		seen[err.Error()] = true
 		var wrong *source.QueryError
+		var passing *source.UnavailableError
 		switch {
+		case errors.As(err, &passing):
+			return nil, fmt.Errorf("looking at %s: %w", at, err)
 		case errors.Is(err, source.ErrUnknown):
 			errs = append(errs, field.NotFound(at.Child("source"), q.Source))
 		case errors.As(err, &wrong):

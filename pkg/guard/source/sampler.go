@@ -182,7 +182,8 @@ func (s *Sampler) Observe(at time.Time, namespace string, in *guard.Input) {
 	}
 }
 
-// Check says what is wrong with a query, as a QueryError, or with the source that it is asked of; ErrUnknown where there is none of that name.
+// Check says what is wrong with a query, as a QueryError, or with the source that it is asked of; ErrUnknown where there is none of that name, an
+// UnavailableError where that could not be found out just now.
 func (s *Sampler) Check(q guard.Query, member string, labels map[string]string) error {
 	src, _, err := s.book.Find(q.Source, member, labels)
 	if err != nil {

@@ -3,10 +3,13 @@ package book
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -268,6 +271,35 @@ func TestSecretsThatAreNotThere(t *testing.T) {
 	h.down = errors.New("etcdserver: leader changed")
 	h.later(2 * secretAge)
 	expect("reading Secret periplus-system/prom: etcdserver: leader changed")
+}
+
+func TestTroubleOfTheHubIsToldFromWhatSomebodyMustMend(t *testing.T) {
+	secrets := schema.GroupResource{Resource: "secrets"}
+	for _, tc := range []struct {
+		name   string
+		down   error
+		passes bool
+	}{
+		{"the API server does not answer in time", fmt.Errorf("client rate limiter: %w", context.DeadlineExceeded), true},
+		{"nobody listens", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true},
+		{"the API server is starting", apierrors.NewServiceUnavailable("starting"), true},
+		{"it is asked too much", apierrors.NewTooManyRequests("slow down", 1), true},
+		{"etcd has no leader", apierrors.NewInternalError(errors.New("etcdserver: no leader")), true},
+		{"it gives up", apierrors.NewTimeoutError("request timed out", 1), true},
+		{"we may not read it", apierrors.NewForbidden(secrets, "prom", errors.New("no role")), false},
+		{"we are nobody there", apierrors.NewUnauthorized("who?"), false},
+		{"it is not there", nil, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := newHub(t)
+			h.put(1, withToken("http://prom.invalid"))
+			h.down = tc.down
+			var passing *source.UnavailableError
+			if err := h.ask(); err == nil || errors.As(err, &passing) != tc.passes || !strings.Contains(err.Error(), "MetricSource prom, spec.prometheus: ") {
+				t.Errorf("got %v; passes by itself: %t", err, passing != nil)
+			}
+		})
+	}
 }
 
 func TestASpecThatIsWrongSaysSo(t *testing.T) {

@@ -2,7 +2,9 @@ package book
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"k8s.io/utils/clock"
 
 	fleetv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/fleet/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/guard/source"
 	"github.com/periplus-dev/periplus/pkg/guard/source/prometheus"
 )
 
@@ -118,6 +121,9 @@ func (s *secrets) learn(name string, secret *corev1.Secret, err error) *known {
 		next.data, next.refused = old.data, old.refused
 	default:
 		next.err = fmt.Errorf("reading Secret %s/%s: %w", s.namespace, name, err)
+		if passes(err) {
+			next.err = &source.UnavailableError{Err: next.err}
+		}
 	}
 	s.known[name] = next
 	for n, k := range s.known {
@@ -126,6 +132,20 @@ func (s *secrets) learn(name string, secret *corev1.Secret, err error) *known {
 		}
 	}
 	return next
+}
+
+// passes says whether an error of the hub's API server passes by itself. What it refuses for what we asked, or for who we are, somebody must mend.
+func passes(err error) bool {
+	var said apierrors.APIStatus
+	if !errors.As(err, &said) {
+		return true // no answer at all.
+	}
+	switch code := said.Status().Code; code {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	default:
+		return code < 400 || code > 499
+	}
 }
 
 // refuse says that what Secrets hold is of no use: they are read again before they are believed again.
