@@ -122,14 +122,15 @@ func (s *Sampler) one(key Key, q guard.Query, about About) (guard.Reading, time.
 	if r.Err != "" {
 		return r, s.clock.Now()
 	}
-	src, terms, err := s.book.Find(q.Source, key.Member, about.Labels)
+	// What the hub takes to say what the source is, and the wait for a turn, are part of the time that a question may take: a source with too many of them is a slow one.
+	terms := s.book.Terms(q.Source)
+	ctx, cancel := context.WithTimeout(s.ctx, terms.Timeout)
+	defer cancel()
+	src, err := s.book.Find(ctx, q.Source, key.Member, about.Labels)
 	if err != nil {
 		r.Err = oneLine(err.Error())
 		return r, s.clock.Now()
 	}
-	// The wait for a turn is part of the time that a question may take: a source with too many of them is a slow one.
-	ctx, cancel := context.WithTimeout(s.ctx, terms.Timeout)
-	defer cancel()
 	gate := s.gate(q.Source + "/" + key.Member)
 	select {
 	case gate <- struct{}{}:
@@ -185,7 +186,7 @@ func (s *Sampler) Observe(at time.Time, namespace string, in *guard.Input) {
 // Check says what is wrong with a query, as a QueryError, or with the source that it is asked of; ErrUnknown where there is none of that name, an
 // UnavailableError where that could not be found out just now.
 func (s *Sampler) Check(q guard.Query, member string, labels map[string]string) error {
-	src, _, err := s.book.Find(q.Source, member, labels)
+	src, err := s.book.Find(s.ctx, q.Source, member, labels)
 	if err != nil {
 		return err
 	}

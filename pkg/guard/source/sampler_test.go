@@ -19,19 +19,19 @@ import (
 // shelf is a book whose sources are functions.
 type shelf map[string]func(ctx context.Context, q source.Question) ([]guard.Series, error)
 
-func (s shelf) Find(name, _ string, _ map[string]string) (source.Source, source.Terms, error) {
+func (s shelf) Find(_ context.Context, name, _ string, _ map[string]string) (source.Source, error) {
 	f, ok := s[name]
 	if !ok {
-		return nil, source.Terms{}, fmt.Errorf("%s: %w", name, source.ErrUnknown)
+		return nil, fmt.Errorf("%s: %w", name, source.ErrUnknown)
 	}
-	return asked(f), source.Terms{Timeout: 200 * time.Millisecond}, nil
+	return asked(f), nil
 }
 
 func (s shelf) Terms(name string) source.Terms {
 	if s[name] == nil {
 		return source.Terms{}
 	}
-	return source.Terms{Lag: time.Duration(len(name)) * time.Second}
+	return source.Terms{Timeout: 200 * time.Millisecond, Lag: time.Duration(len(name)) * time.Second}
 }
 
 type asked func(ctx context.Context, q source.Question) ([]guard.Series, error)
@@ -168,5 +168,24 @@ func TestCheckTellsTheQueryFromItsSource(t *testing.T) {
 	}
 	if got := sampler.Lags([]string{"prom", "thanos"}); len(got) != 1 || got["prom"] != 4*time.Second {
 		t.Errorf("lags: %v", got)
+	}
+}
+
+// mute is a book whose hub does not answer.
+type mute struct{ shelf }
+
+func (mute) Find(ctx context.Context, name, _ string, _ map[string]string) (source.Source, error) {
+	<-ctx.Done()
+	return nil, fmt.Errorf("looking up %s: %w", name, ctx.Err())
+}
+
+func TestAHubThatDoesNotAnswerTakesNoMoreTimeThanAQuestionMay(t *testing.T) {
+	sampler := source.NewSampler(t.Context(), mute{shelf{"prom": one}}, clock.RealClock{})
+	woken := make(chan struct{}, 1)
+	key := source.Key{Run: "run", Guard: "g", Member: "m1"}
+	sampler.Sample(key, askOf("prom"), source.About{}, func() { woken <- struct{}{} })
+	within(t, woken)
+	if r := sampler.Sample(key, nil, source.About{}, nil).Metrics["prom"]; r.Err != "looking up prom: context deadline exceeded" {
+		t.Errorf("got %+v", r)
 	}
 }

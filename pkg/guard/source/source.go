@@ -46,10 +46,11 @@ type Terms struct {
 
 // Book finds sources by their names.
 type Book interface {
-	// Find returns the source that the name has for a member, and the terms on which it is asked. Its error says why there is none: no such source, a Secret
+	// Find returns the source that the name has for a member. Its error says why there is none: no such source, a Secret
 	// that is missing, an address that is no URL. ErrUnknown where there is no source of that name,
 	// an UnavailableError where that could not be found out just now.
-	Find(name, member string, labels map[string]string) (Source, Terms, error)
+	// The context bounds the time.
+	Find(ctx context.Context, name, member string, labels map[string]string) (Source, error)
 	// Terms are those on which a source is asked, as far as that is known without asking anybody; zero where there is no such source.
 	Terms(name string) Terms
 }

@@ -54,20 +54,20 @@ func New(o Options) *Book {
 }
 
 // Find implements source.Book. It may read Secrets from the hub's API server, each at most every five seconds, and waits five seconds for each at most.
-func (b *Book) Find(name, member string, memberLabels map[string]string) (source.Source, source.Terms, error) {
+func (b *Book) Find(ctx context.Context, name, member string, memberLabels map[string]string) (source.Source, error) {
 	if name == v1alpha1.SourcePods {
-		return b.pods, source.Terms{Timeout: fleetv1alpha1.DefaultMetricTimeout}, nil
+		return b.pods, nil
 	}
 	p, err := b.page(name)
 	if err != nil {
-		return nil, source.Terms{}, err
+		return nil, err
 	}
 	entry := p.entry(member, memberLabels)
-	s, err := b.server(p, entry)
+	s, err := b.server(ctx, p, entry)
 	if err != nil {
-		return nil, source.Terms{}, fmt.Errorf("MetricSource %s, %s: %w", name, p.where(entry), err)
+		return nil, fmt.Errorf("MetricSource %s, %s: %w", name, p.where(entry), err)
 	}
-	return &lent{server: s, book: b}, p.terms(), nil
+	return &lent{server: s, book: b}, nil
 }
 
 // Terms implements source.Book.

@@ -39,6 +39,8 @@ type hub struct {
 	secrets map[string]map[string][]byte
 	reads   int
 	down    error
+	// hangs keeps reads of Secrets waiting while it is open.
+	hangs chan struct{}
 }
 
 func newHub(t *testing.T) *hub {
@@ -53,7 +55,14 @@ func newHub(t *testing.T) *hub {
 	return h
 }
 
-func (h *hub) Get(_ context.Context, name string, _ metav1.GetOptions) (*corev1.Secret, error) {
+func (h *hub) Get(ctx context.Context, name string, _ metav1.GetOptions) (*corev1.Secret, error) {
+	if h.hangs != nil {
+		select {
+		case <-h.hangs:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reads++
@@ -77,19 +86,19 @@ func (h *hub) put(generation int64, spec fleetv1alpha1.MetricSourceSpec) {
 	}
 }
 
-func (h *hub) find(member string, labels map[string]string) (source.Source, source.Terms) {
+func (h *hub) find(member string, labels map[string]string) source.Source {
 	h.t.Helper()
-	s, terms, err := h.book.Find("prom", member, labels)
+	s, err := h.book.Find(h.t.Context(), "prom", member, labels)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return s, terms
+	return s
 }
 
 // ask asks once, and returns the error.
 func (h *hub) ask() error {
 	h.t.Helper()
-	s, _, err := h.book.Find("prom", "fra", nil)
+	s, err := h.book.Find(h.t.Context(), "prom", "fra", nil)
 	if err != nil {
 		return err
 	}
@@ -124,8 +133,9 @@ func withToken(address string) fleetv1alpha1.MetricSourceSpec {
 }
 
 func TestTheSourceThatIsAlwaysThere(t *testing.T) {
-	s, terms, err := newHub(t).book.Find("pods", "fra", nil)
-	if err != nil || terms.Timeout <= 0 || s.Check("max(restarts(updated))", time.Minute, nil) != nil {
+	b := newHub(t).book
+	s, err := b.Find(t.Context(), "pods", "fra", nil)
+	if terms := b.Terms("pods"); err != nil || terms.Timeout <= 0 || s.Check("max(restarts(updated))", time.Minute, nil) != nil {
 		t.Errorf("%v, %v, %v", s, terms, err)
 	}
 }
@@ -134,7 +144,7 @@ func TestANameThatNoSourceHas(t *testing.T) {
 	h := newHub(t)
 	h.put(1, withToken("http://prom"))
 	for name, want := range map[string]string{"prmo": `"prom" is meant?`, "datadog": "create a MetricSource of that name", "Pods": `"pods" is meant?`} {
-		if _, _, err := h.book.Find(name, "fra", nil); !errors.Is(err, source.ErrUnknown) || !strings.Contains(err.Error(), want) {
+		if _, err := h.book.Find(t.Context(), name, "fra", nil); !errors.Is(err, source.ErrUnknown) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -156,7 +166,7 @@ func TestTheFirstOverrideThatChoosesAMemberCounts(t *testing.T) {
 	for _, tc := range []struct{ member, region, want string }{
 		{"ham", "us", "named"}, {"nyc", "us", "us"}, {"par", "eu", "rest"},
 	} {
-		s, terms := h.find(tc.member, map[string]string{"region": tc.region})
+		s, terms := h.find(tc.member, map[string]string{"region": tc.region}), h.book.Terms("prom")
 		_, err := s.Ask(t.Context(), source.Question{Query: "up", Window: time.Minute})
 		if err == nil || !strings.Contains(err.Error(), "http://"+tc.want+".invalid") || terms.Timeout != 2*time.Second || terms.Lag != time.Minute {
 			t.Errorf("%s: %v, %v", tc.member, err, terms)
@@ -170,7 +180,7 @@ func TestClientsAreMadeOnceAndDroppedWhenStale(t *testing.T) {
 	h.secrets["prom"] = map[string][]byte{"token": []byte("one")}
 	h.put(1, withToken(address))
 	client := func() any {
-		s, _ := h.find("fra", nil)
+		s := h.find("fra", nil)
 		l, ok := s.(*lent)
 		if !ok {
 			t.Fatalf("%T", s)
@@ -326,6 +336,29 @@ func TestProbingNamesTheServersThatDoNotAnswer(t *testing.T) {
 	}
 	if got[0].Err != nil || got[2].Err != nil || got[1].Err == nil || got[1].Where != "spec.members[0].prometheus (a, b, c and 2 more)" {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestAHubThatDoesNotAnswerIsWaitedForNoLongerThanTheQuestionMayTake(t *testing.T) {
+	h, token := newHub(t), "one"
+	address, _ := wants(t, &token)
+	h.secrets["prom"], h.hangs = map[string][]byte{"token": []byte("one")}, make(chan struct{})
+	h.put(1, withToken(address))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := h.book.Find(ctx, "prom", "fra", nil)
+	var passing *source.UnavailableError
+	if !errors.As(err, &passing) || !strings.Contains(err.Error(), "reading Secret periplus-system/prom: the hub did not answer in time") {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(began); took > readTimeout/2 {
+		t.Errorf("it was waited for, %s", took)
+	}
+	// What the first did not wait for is there for the next.
+	close(h.hangs)
+	if err := h.ask(); err != nil || h.reads != 1 {
+		t.Errorf("got %v; %d reads", err, h.reads)
 	}
 }
 

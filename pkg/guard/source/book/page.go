@@ -1,6 +1,7 @@
 package book
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -87,9 +88,9 @@ func (p *page) where(entry int) string {
 }
 
 // server returns the client of an entry, made anew where the Secrets hold something else than when it was made.
-func (b *Book) server(p *page, entry int) (*server, error) {
+func (b *Book) server(ctx context.Context, p *page, entry int) (*server, error) {
 	spec := p.prometheus(entry)
-	c, names, err := b.credentials(spec)
+	c, names, err := b.credentials(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -116,13 +117,13 @@ func (b *Book) server(p *page, entry int) (*server, error) {
 }
 
 // credentials reads what the Secrets of an entry hold.
-func (b *Book) credentials(spec *fleetv1alpha1.Prometheus) (c prometheus.Credentials, names []string, err error) {
+func (b *Book) credentials(ctx context.Context, spec *fleetv1alpha1.Prometheus) (c prometheus.Credentials, names []string, err error) {
 	read := func(into **prometheus.Secret, ref *fleetv1alpha1.SecretKey) {
 		if err != nil || ref == nil {
 			return
 		}
 		names = append(names, ref.Name)
-		*into, err = b.secrets.key(ref)
+		*into, err = b.secrets.key(ctx, ref)
 	}
 	read(&c.BearerToken, spec.BearerToken)
 	if a := spec.BasicAuth; a != nil {

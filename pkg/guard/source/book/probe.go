@@ -38,7 +38,7 @@ func (b *Book) Probe(ctx context.Context, name string) ([]Probed, error) {
 			}
 		}
 		group.Go(func() error {
-			s, err := b.server(p, entry)
+			s, err := b.server(ctx, p, entry)
 			if err == nil {
 				err = s.client.Probe(ctx)
 				(&lent{server: s, book: b}).heed(err)

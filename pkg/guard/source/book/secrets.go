@@ -55,12 +55,12 @@ type known struct {
 	err     error
 }
 
-// key returns what a key of a Secret holds. nil where none is asked for.
-func (s *secrets) key(ref *fleetv1alpha1.SecretKey) (*prometheus.Secret, error) {
+// key returns what a key of a Secret holds, read within the context's time. nil where none is asked for.
+func (s *secrets) key(ctx context.Context, ref *fleetv1alpha1.SecretKey) (*prometheus.Secret, error) {
 	if ref == nil {
 		return nil, nil
 	}
-	data, err := s.get(ref.Name)
+	data, err := s.get(ctx, ref.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -72,21 +72,30 @@ func (s *secrets) key(ref *fleetv1alpha1.SecretKey) (*prometheus.Secret, error) 
 	return &prometheus.Secret{Value: v, From: fmt.Sprintf("Secret %s, key %s", ref.Name, ref.Key)}, nil
 }
 
-func (s *secrets) get(name string) (map[string][]byte, error) {
+func (s *secrets) get(ctx context.Context, name string) (map[string][]byte, error) {
 	if k := s.fresh(name); k != nil {
 		return k.data, k.err
 	}
-	v, _, _ := s.flight.Do(name, func() (any, error) {
+	// A read goes on when whoever began it waits no longer: others may wait for it, or come for it later.
+	flight := s.flight.DoChan(name, func() (any, error) {
+		if k := s.fresh(name); k != nil {
+			return k, nil
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 		defer cancel()
 		secret, err := s.reader.Get(ctx, name, metav1.GetOptions{})
 		return s.learn(name, secret, err), nil
 	})
-	k, ok := v.(*known)
-	if !ok {
-		return nil, fmt.Errorf("reading Secret %s/%s: nothing came back", s.namespace, name)
+	select {
+	case landed := <-flight:
+		k, ok := landed.Val.(*known)
+		if !ok {
+			return nil, fmt.Errorf("reading Secret %s/%s: nothing came back", s.namespace, name)
+		}
+		return k.data, k.err
+	case <-ctx.Done():
+		return nil, &source.UnavailableError{Err: fmt.Errorf("reading Secret %s/%s: the hub did not answer in time: %w", s.namespace, name, ctx.Err())}
 	}
-	return k.data, k.err
 }
 
 // fresh returns what is known if it need not be read again, or must not yet.
