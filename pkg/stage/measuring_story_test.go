@@ -15,13 +15,13 @@ import (
 	"github.com/periplus-dev/periplus/tasks/soak"
 )
 
-// late answers at the next pass, as sources that are asked over a network do at the soonest.
-type late struct {
+// unhurried answers at the next pass, as sources that are asked over a network do at the soonest.
+type unhurried struct {
 	*oracle
 	open map[source.Key]*guard.Ask
 }
 
-func (l *late) Sample(key source.Key, ask *guard.Ask, a source.About, w func()) *guard.Sample {
+func (l *unhurried) Sample(key source.Key, ask *guard.Ask, a source.About, w func()) *guard.Sample {
 	if ask != nil {
 		l.open[key] = ask
 	} else if o := l.open[key]; o != nil {
@@ -156,7 +156,7 @@ func TestGuardsOnTrialAreJudgedToo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, o := measuring(t, always(0.5), "m1")
-			s.frame.Sources = &late{oracle: o, open: map[source.Key]*guard.Ask{}}
+			s.frame.Sources = &unhurried{oracle: o, open: map[source.Key]*guard.Ask{}}
 			s.ships.launch("m1", "dca", 4)
 			v := s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", measuredCanary(`"guards":[`+g+`]`))
 			v.until("Succeeded")
