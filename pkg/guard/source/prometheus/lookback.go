@@ -44,13 +44,9 @@ func within(query string, window time.Duration, ranged *v1alpha1.MetricRange) er
 // top. Values that are older, since nothing newer was scraped, are not counted. An offset into the future takes nothing away.
 func lookBack(expr parser.Expr) (farthest time.Duration, from parser.Node, err error) {
 	parser.Inspect(expr, func(node parser.Node, path []parser.Node) error {
-		// A visitor gets the end of each branch as nil.
-		if node == nil || err != nil {
-			return nil
-		}
 		if fixed(node) {
 			from, err = node, errors.New("@ asks about a time that does not move with the samples: leave it out")
-			return nil
+			return err
 		}
 		if _, ok := node.(*parser.VectorSelector); !ok {
 			return nil
