@@ -110,8 +110,8 @@ func (f *Frame) behind(cr *v1beta1.CustomRun) bool {
 	return err == nil && order < 0
 }
 
-// writeStatus writes the status where it changed, against the version that was read. A change of nothing but counts and sample times waits until
-// the last write is StatusEvery ago: later says when.
+// writeStatus writes the status where it changed, against the version that was read. A change of nothing but samples that bear out what is known waits
+// until the last write is StatusEvery ago: later says when. The passes until then judge the same samples again.
 func (r *Reconciler) writeStatus(ctx context.Context, before, after *v1beta1.CustomRun) (later time.Time, err error) {
 	if equality.Semantic.DeepEqual(before.Status, after.Status) {
 		return time.Time{}, nil
@@ -143,17 +143,39 @@ func sameForNow(before, after *v1beta1.CustomRun) bool {
 	if errB != nil || errA != nil {
 		return false
 	}
+	if counted(b.Guards, a.Guards) {
+		return false
+	}
 	for _, st := range []*v1alpha1.RunStatus{a, b} {
-		st.Members, st.Best, st.Hop = nil, nil, nil
+		// Baselines are those of before the first move, whose write has them.
+		st.Members, st.Best, st.Hop, st.Baselines = nil, nil, nil, nil
 		if st.Waiting != nil {
 			st.Waiting.For = ""
 		}
 		for i := range st.Guards {
-			// The time of a sample is kept with the counts: a pass that counted nothing may be repeated.
-			st.Guards[i].Value, st.Guards[i].Message = "", ""
+			g := &st.Guards[i]
+			// A sample and its time are held back together: after a crash it is taken again.
+			g.Value, g.Message, g.LastSample, g.Metrics = "", "", nil, nil
+			g.Samples, g.Failures, g.ConsecutiveErrors, g.Passes = 0, 0, 0, 0
 		}
 	}
 	return equality.Semantic.DeepEqual(a, b)
+}
+
+// counted says whether a guard counted what its limits go by: a sample that was false or could not be judged, while it has not failed for good, or one that ended a row of
+// true ones. The next pass may see other pods and judge the same sample otherwise, and what was false has to count all the same.
+func counted(before, after []v1alpha1.GuardStatus) bool {
+	if len(before) != len(after) {
+		return true
+	}
+	for i := range after {
+		b, a := &before[i], &after[i]
+		failed := b.Verdict == v1alpha1.VerdictFail && a.Verdict == v1alpha1.VerdictFail
+		if !failed && (a.Failures != b.Failures || a.ConsecutiveErrors != b.ConsecutiveErrors) || a.Passes < b.Passes {
+			return true
+		}
+	}
+	return false
 }
 
 // JSONList is a result of several strings: a JSON array, which reaches the next task as an array.
