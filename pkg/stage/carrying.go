@@ -120,7 +120,8 @@ func (r *Run) Reach(member string) (reach fleet.Reachability, known bool, err er
 // LetGo closes all members that the run looks at. Those that it looks at again are opened again, and found warm.
 func (r *Run) LetGo() { r.frame.Fleet.Close(r.UID) }
 
-// SettleGuards enters the verdicts on one member in the release's record, and drops them from the run's status, which has no place for those of hundreds.
+// SettleGuards enters the verdicts on one member in the release's record, and drops them and the member's baselines from the run's status, which has no place for those
+// of hundreds.
 func (r *Run) SettleGuards(ctx context.Context, member string) error {
 	var mine, others []v1alpha1.GuardStatus
 	for _, g := range r.Status.Guards {
@@ -130,15 +131,15 @@ func (r *Run) SettleGuards(ctx context.Context, member string) error {
 			others = append(others, g)
 		}
 	}
-	if len(mine) == 0 {
-		return nil
-	}
-	name := shorten(r.Task+"/"+member, 253)
-	err := r.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.AddVerdicts(st, name, verdictsOf(name, mine)) })
-	if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsNotFound(err) {
-		return err
+	if len(mine) > 0 {
+		name := shorten(r.Task+"/"+member, 253)
+		err := r.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.AddVerdicts(st, name, verdictsOf(name, mine)) })
+		if err != nil && !apierrors.IsInvalid(err) && !apierrors.IsNotFound(err) {
+			return err
+		}
 	}
 	r.Status.Guards = others
+	r.Status.Baselines = slices.DeleteFunc(r.Status.Baselines, func(b v1alpha1.Baseline) bool { return b.Member == member })
 	return nil
 }
 

@@ -132,7 +132,7 @@ func (r *Reconciler) recordVerdicts(ctx context.Context, run *Run) error {
 func trimmed(st *v1alpha1.RunStatus) ([]byte, error) {
 	kept := v1alpha1.RunStatus{Attempt: st.Attempt, Release: st.Release, Step: st.Step, Question: st.Question}
 	for _, g := range st.Guards {
-		g.Expr, g.Value, g.Message = "", shorten(g.Value, 256), shorten(g.Message, 256)
+		g.Expr, g.Metrics, g.Value, g.Message = "", nil, shorten(g.Value, 256), shorten(g.Message, 256)
 		kept.Guards = append(kept.Guards, g)
 	}
 	return encode(&kept)

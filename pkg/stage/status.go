@@ -43,7 +43,7 @@ func ReleaseOf(cr *v1beta1.CustomRun) string {
 }
 
 func storeStatus(cr *v1beta1.CustomRun, st *v1alpha1.RunStatus) error {
-	raw, err := encode(st)
+	raw, err := encode(fitting(st))
 	if err != nil {
 		return err
 	}
