@@ -45,6 +45,7 @@ type Guard struct {
 	// +optional
 	// +kubebuilder:validation:MaxProperties=16
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.matches('^[a-zA-Z_][a-zA-Z0-9_]{0,62}$'))",message="a metric's name is made of letters, digits and _, does not begin with a digit, and has 63 characters at most"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !(k in ['in', 'true', 'false', 'null']))",message="in, true, false and null are words of CEL itself, and no expression can write metrics.in"
 	Metrics map[string]GuardMetric `json:"metrics,omitempty"`
 
 	// Against says what a metric whose query refers to $(stable.…) is once no stable pod is left: Stable, and the guard is NotApplicable; or
@@ -117,7 +118,7 @@ type GuardLimits struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	ConsecutiveErrors int32 `json:"consecutiveErrors,omitempty"`
-	// MinSamples is the number of counted samples that a guard needs before it passes: true ones in a row for Before and After, any for During. 1 where empty.
+	// MinSamples is the number of counted samples in a row that must be true before a guard passes. 1 where empty.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

@@ -25,7 +25,8 @@ type GuardMetric struct {
 	Source string `json:"source"`
 
 	// Query in the source's language. References are replaced at each sample: $(updated.podRegex), $(stable.podRegex), $(pods.podRegex), $(updated.count),
-	// $(stable.count), $(pods.count), $(updated.revision), $(stable.revision), $(member.name), $(member.labels.KEY) and $(window).
+	// $(stable.count), $(pods.count), $(updated.revisionRegex), $(stable.revisionRegex), $(pods.revisionRegex), $(member.name), $(member.labels.KEY) and
+	// $(window).
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
 	Query string `json:"query"`
@@ -75,7 +76,8 @@ const (
 type MetricStatus struct {
 	Name   string `json:"name"`
 	Source string `json:"source"`
-	// Query as it was asked, cut where it is long.
+	// Query as it was asked, cut where it is long. Metrics of all guards of a run take 256 KiB in its status at most: beyond that Query and Recent are
+	// empty, first of guards that pass.
 	Query string `json:"query,omitempty"`
 	// Value as a number, or as so many of them; empty where there is none, and Message says why.
 	Value   string `json:"value,omitempty"`

@@ -21,6 +21,9 @@ const (
 
 var metricNameRE = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]{0,62}$`)
 
+// unwritable are the names that CEL does not parse behind a dot: its literals and its one operator that is a word.
+var unwritable = []string{"in", "true", "false", "null"}
+
 // validateMetrics says all that is wrong with the guard's metrics but for their queries, which their sources know.
 func (g *Guard) validateMetrics(p *field.Path) field.ErrorList {
 	errs := oneOf(string(g.Against), p.Child("against"), string(AgainstStable), string(AgainstBaseline))
@@ -31,6 +34,9 @@ func (g *Guard) validateMetrics(p *field.Path) field.ErrorList {
 		m, at := g.Metrics[name], p.Child("metrics").Key(name)
 		if !metricNameRE.MatchString(name) {
 			errs = append(errs, field.Invalid(at, name, "a metric's name is made of letters, digits and _, does not begin with a digit, and has 63 characters at most"))
+		}
+		if slices.Contains(unwritable, name) {
+			errs = append(errs, field.Invalid(at, name, "is a word of CEL itself, and no expression can write metrics."+name))
 		}
 		errs = append(errs, m.validate(at)...)
 		if m.Each && g.Against == AgainstBaseline && strings.Contains(m.Query, "$(stable.") {

@@ -207,7 +207,7 @@ type GuardStatus struct {
 	Passes int32 `json:"passes,omitempty"`
 	// ReadySince is when a During guard's first pod on the new revision was seen ready in the member. Samples whose window began before do not count.
 	ReadySince *metav1.Time `json:"readySince,omitempty"`
-	// Metrics of the guard, by name, as last sampled.
+	// Metrics of the guard, by name, as last sampled; none where those of all guards would take more than 256 KiB even without their queries.
 	Metrics []MetricStatus `json:"metrics,omitempty"`
 	// DryRun guards are recorded only.
 	DryRun bool `json:"dryRun,omitempty"`
