@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -17,14 +18,17 @@ func FuzzCompile(f *testing.F) {
 	}
 	for _, seed := range []string{"", "true", "((((", "updated.all(p, p.redy)", "dyn(pods)[0]['name'] == 1", "pods.map(p, p).map(p, [p])[0][0].ready", "[1, 2].sort() == [dyn(pods)]",
 		"'%s'.format([pods]) == ''", "lists.range(100000).size() > 1", "pods.sortBy(p, p.age)[0].ready", "Pod{}.ready", "type(pods) == list", "now.getHours('nowhere') > 1",
-		"params['\x00'] in member.labels", "9223372036854775807 + want > 0", "units.exists_one(u, u.want / u.ready > 0) ? true : false", "has(dyn(pods[0]).x.y)"} {
+		"params['\x00'] in member.labels", "9223372036854775807 + want > 0", "units.exists_one(u, u.want / u.ready > 0) ? true : false", "has(dyn(pods[0]).x.y)",
+		"metrics.a < baseline.a * 2.0", "metrics.b.all(k, metrics.b[k] < 1.0 / metrics.a)", "metrics.a == metrics", "math.sqrt(metrics.a) > 1.0 ? metrics.b['web-1'] > 0.0 : baseline.b"} {
 		f.Add(seed)
 	}
 	input := fleetOf(12)
 	at := Moment{Now: t0.Add(time.Minute), Step: 1, FirstMove: t0, Move: t0}
 	f.Fuzz(func(t *testing.T, expr string) {
 		began := time.Now()
-		p, err := Compile(v1alpha1.Guard{Name: "g", Expr: expr}, Limits{Pods: 100})
+		p, err := Compile(v1alpha1.Guard{Name: "g", Expr: expr, When: v1alpha1.During, Metrics: map[string]v1alpha1.GuardMetric{
+			"a": {Source: "p", Query: "$(updated.podRegex)", Window: secs(5)}, "b": {Source: "p", Query: "q", Window: secs(5), Each: true},
+		}}, Limits{Pods: 100})
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("compiling took %s", took)
 		}
@@ -35,11 +39,17 @@ func FuzzCompile(f *testing.F) {
 			return
 		}
 		began = time.Now()
-		st, _ := Judge(p, v1alpha1.GuardStatus{}, at, input)
+		sample := &Sample{At: at.Now, Metrics: map[string]Reading{
+			"a": {Series: []Series{{Value: 0.5}}}, "b": {Series: []Series{{Labels: map[string]string{"pod": "web-1"}, Value: 1}, {Labels: map[string]string{"pod": "web-2"}, Value: math.Inf(1)}}},
+		}}
+		judge := func(prev v1alpha1.GuardStatus) v1alpha1.GuardStatus {
+			return p.Judge(prev, at, NewView(&input, at.Now), Answers{Sample: sample, Baselines: map[string]float64{"a": 0.25}}).Status
+		}
+		st := judge(v1alpha1.GuardStatus{ReadySince: &metav1.Time{Time: t0}, Name: "g", Member: "fra", When: v1alpha1.During, Expr: expr, Begun: &metav1.Time{Time: t0}})
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("judging 12 pods took %s", took)
 		}
-		if again, _ := Judge(p, throughJSON(t, st), at, input); cmp.Diff(throughJSON(t, st), throughJSON(t, again)) != "" {
+		if again := judge(throughJSON(t, st)); cmp.Diff(throughJSON(t, st), throughJSON(t, again)) != "" {
 			t.Errorf("judged again it is another: %s", cmp.Diff(st, again))
 		}
 	})

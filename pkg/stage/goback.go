@@ -29,10 +29,15 @@ type backState struct {
 	Cleared bool         `json:"cleared,omitempty"`
 	Moved   *metav1.Time `json:"moved,omitempty"`
 	Settled *metav1.Time `json:"settled,omitempty"`
+	// Gone is since when members that do not answer are all that is waited for.
+	Gone *metav1.Time `json:"gone,omitempty"`
 	// Searched are members whose locks were read, and Unread workloads there whose lock cannot be: of a rollback that takes the record from members.
 	Searched []string `json:"searched,omitempty"`
 	Unread   []string `json:"unread,omitempty"`
 }
+
+// goneGrace is how long a member that does not answer is waited for before it is left behind (onUnreachable: Skip): one answer that got lost does not make it gone.
+const goneGrace = 15 * time.Second
 
 // goingBack is one pass.
 type goingBack struct {

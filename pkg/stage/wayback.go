@@ -270,15 +270,36 @@ func (p *goingBack) settle(context.Context) (*Outcome, error) {
 		out := Wait(reason, shorten(strings.Join(p.open, "; "), 900))
 		return &out, nil
 	}
-	if len(p.gone) > 0 && p.Spec.OnUnreachable == v1alpha1.UnreachableWait {
-		out := Wait(ReasonUnreachable, "the others are back; "+strings.Join(p.gone, "; "))
-		return &out, nil
+	if out := p.missing(); out != nil {
+		return out, nil
 	}
 	if p.state.Settled == nil {
 		at := p.run.Stamp()
 		p.state.Settled = &at
 	}
 	return nil, nil
+}
+
+// missing waits for members that do not answer, once all else is back: for as long as they take, or for a moment before they are left behind.
+func (p *goingBack) missing() *Outcome {
+	if len(p.gone) == 0 {
+		p.state.Gone = nil
+		return nil
+	}
+	out := Wait(ReasonUnreachable, "the others are back; "+strings.Join(p.gone, "; "))
+	if p.Spec.OnUnreachable == v1alpha1.UnreachableWait {
+		return &out
+	}
+	if p.state.Gone == nil {
+		at := p.run.Stamp()
+		p.state.Gone = &at
+	}
+	until := p.state.Gone.Add(goneGrace)
+	if !p.run.Now.Before(until) {
+		return nil
+	}
+	out = out.LimitedBy(until)
+	return &out
 }
 
 func (p *goingBack) after(context.Context) (*Outcome, error) {

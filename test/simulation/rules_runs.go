@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apitypes "k8s.io/apimachinery/pkg/types"
 	"knative.dev/pkg/apis"
 
@@ -36,6 +37,16 @@ func (r *rules) release(uid apitypes.UID) *stagesv1alpha1.Release {
 	return nil
 }
 
+// madeBy is the PipelineRun that made a stage, nil where the hub made it by itself.
+func madeBy(cr *v1beta1.CustomRun) *metav1.OwnerReference {
+	for i := range cr.OwnerReferences {
+		if o := &cr.OwnerReferences[i]; o.Kind == "PipelineRun" {
+			return o
+		}
+	}
+	return nil
+}
+
 // releaseOf is the release that a pass of the hub acts for: that which its run carries or takes back, or the record itself.
 func (r *rules) releaseOf(p pass) *stagesv1alpha1.Release {
 	var root, own apitypes.UID
@@ -44,8 +55,8 @@ func (r *rules) releaseOf(p pass) *stagesv1alpha1.Release {
 		if cr.Name != p.key.Name || p.queue == "Release" {
 			continue
 		}
-		if own = cr.UID; len(cr.OwnerReferences) > 0 {
-			root = cr.OwnerReferences[0].UID
+		if own = cr.UID; madeBy(cr) != nil {
+			root = madeBy(cr).UID
 		} else {
 			takesBack = cr.Annotations[stagesv1alpha1.AnnotationRelease]
 		}

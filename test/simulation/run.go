@@ -157,7 +157,7 @@ func (w *World) over() bool {
 
 func (w *World) allOver() bool {
 	for _, cr := range w.hub.runs() {
-		if cr.Status.CompletionTime == nil && len(cr.OwnerReferences) == 0 {
+		if cr.Status.CompletionTime == nil && madeBy(cr) == nil {
 			return false // one that takes back what others moved.
 		}
 	}
