@@ -53,7 +53,7 @@ func Simulate(seed uint64, plant Plant, over *sites, keep bool) Result {
 func (w *World) run() (res Result) {
 	res = Result{Seed: w.seed, Story: w.story.name, Rule: -1}
 	defer func() {
-		w.sites.ran(w.reached)
+		w.sites.ran(w.story.name, w.reached)
 		res.Steps, res.Lines = w.step, w.lines
 		if r := recover(); r != nil {
 			b, ok := r.(brokenRule)

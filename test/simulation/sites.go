@@ -19,8 +19,9 @@ type sites struct {
 type site struct {
 	landed        int
 	before, after int
-	// runs in which it was reached.
-	runs int
+	// runs in which it was reached, and the stories that they told.
+	runs    int
+	stories map[string]bool
 }
 
 // sitesFile are the write sites that are known, one a line; those that few runs reach are marked.
@@ -41,13 +42,31 @@ var known = sync.OnceValue(func() map[string]bool {
 	return out
 })
 
-// ran counts the sites that a run has reached.
-func (s *sites) ran(reached map[string]bool) {
+// ran counts the sites that a run of a story has reached.
+func (s *sites) ran(story string, reached map[string]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for name := range reached {
-		s.of(name).runs++
+		x := s.of(name)
+		x.runs++
+		if x.stories == nil {
+			x.stories = map[string]bool{}
+		}
+		x.stories[story] = true
 	}
+}
+
+// missing are the stories that reached known sites which were not killed at both of their boundaries.
+func (s *sites) missing() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]bool{}
+	for name := range known() {
+		if x := s.all[name]; x != nil && (x.before == 0 || x.after == 0) {
+			maps.Copy(out, x.stories)
+		}
+	}
+	return out
 }
 
 func newSites() *sites { return &sites{all: map[string]*site{}} }

@@ -261,6 +261,9 @@ func (w *World) choose(p *process, site string) fault {
 	}
 	if n := w.directed[site]; n < 2 && inShare(site, w.seed) {
 		w.directed[site]++
+		if known()[site] {
+			return []fault{killedBefore, killedAfter}[n] // what was killed before it is most likely tried again.
+		}
 		return []fault{killedBefore, killedAfter}[(uint64(n)+w.seed+w.seed/shares)%2] // #nosec G115 -- 0 or 1.
 	}
 	switch r := w.rand.Float64(); {
