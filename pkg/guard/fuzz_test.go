@@ -4,6 +4,7 @@ import (
 	"math"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +26,9 @@ func FuzzCompile(f *testing.F) {
 	input := fleetOf(12)
 	at := Moment{Now: t0.Add(time.Minute), Step: 1, FirstMove: t0, Move: t0}
 	f.Fuzz(func(t *testing.T, expr string) {
+		if !utf8.ValidString(expr) {
+			return // the API server takes no such text.
+		}
 		began := time.Now()
 		p, err := Compile(v1alpha1.Guard{Name: "g", Expr: expr, When: v1alpha1.During, Metrics: map[string]v1alpha1.GuardMetric{
 			"a": {Source: "p", Query: "$(updated.podRegex)", Window: secs(5)}, "b": {Source: "p", Query: "q", Window: secs(5), Each: true},
