@@ -15,10 +15,10 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
 
-// BaselineMetrics are the guard's metrics whose baselines it compares with, by name.
-func (p *Program) BaselineMetrics() []string { return slices.Clone(p.baselines) }
+// BaselineMetrics are the guard's metrics whose baselines it compares with, by name. The list is the program's own, to be read only.
+func (p *Program) BaselineMetrics() []string { return p.baselines }
 
-// Baselines judges the sampling of a guard's baselines for one member, which comes before the first move whatever the guard's When is. have are those that are there; found are
+// Baselines judges the sampling of a guard's baselines for one member, which comes before the first move whatever the guard's When is. found are
 // new ones. Once all are there the verdict is Pass. Until then it is Pending, Inconclusive or Error, and with OnNoData or OnError Fail it is Fail
 // after Limits.ConsecutiveErrors samples in a row without a number: a guard without its baseline could never be judged.
 //
@@ -56,7 +56,7 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 	if s != nil && s.At.After(now) {
 		s = nil
 	}
-	if s == nil || j.due && !j.lastSample.IsZero() && s.At.Before(j.lastSample.Add(j.interval)) {
+	if s == nil || j.due && !j.dueAt(s.At) {
 		if j.due {
 			j.ask = p.ask(v, open, true)
 		}
@@ -69,12 +69,12 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 		return done()
 	}
 	j.sampled = s.At
-	j.count(j.lastSample.IsZero() || !s.At.Before(j.lastSample.Add(j.interval)))
+	j.count(j.dueAt(s.At))
 	verdict, why := v1alpha1.VerdictPass, ""
 	for _, name := range open {
 		val, wrong, reason := read(name, p.guard.Metrics[name], s.Metrics[name])
 		if wrong != "" {
-			if severity(wrong) > severity(verdict) {
+			if Severity(wrong) > Severity(verdict) {
 				verdict, why = wrong, "baseline of "+reason
 			}
 			continue
@@ -85,7 +85,7 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 			continue
 		}
 		found = append(found, v1alpha1.Baseline{
-			Guard: p.guard.Name, Member: v.in.Member, Metric: name, Of: p.identity(name), Query: cut(s.Metrics[name].Query, maxQuery), Value: strconv.FormatFloat(number, 'g', -1, 64), Time: metav1.NewTime(s.At.UTC().Truncate(time.Second)),
+			Guard: p.guard.Name, Member: v.in.Member, Metric: name, Of: p.identities[name], Query: cut(s.Metrics[name].Query, maxQuery), Value: strconv.FormatFloat(number, 'g', -1, 64), Time: metav1.NewTime(s.At.UTC().Truncate(time.Second)),
 		})
 	}
 	if verdict == v1alpha1.VerdictPass {
@@ -93,13 +93,7 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 		return done()
 	}
 	j.wake(j.lastSample.Add(j.interval))
-	limit, action := max(1, p.guard.Limits.ConsecutiveErrors), p.guard.OnError
-	if verdict == v1alpha1.VerdictInconclusive {
-		action = p.guard.OnNoData
-	}
-	if j.counted && j.next.ConsecutiveErrors < limit {
-		j.next.ConsecutiveErrors++
-	}
+	limit, action := j.missed(verdict)
 	if action == v1alpha1.Fail && j.next.ConsecutiveErrors >= limit {
 		verdict, why = v1alpha1.VerdictFail, fmt.Sprintf("no baseline in %d samples in a row: %s", limit, why)
 	}
@@ -108,8 +102,7 @@ func (p *Program) Baselines(prev v1alpha1.GuardStatus, now time.Time, v *View, a
 }
 
 // identity tells what a metric asks: two guards that ask the same share a baseline.
-func (p *Program) identity(metric string) string {
-	m := p.guard.Metrics[metric]
+func identity(m v1alpha1.GuardMetric) string {
 	what := []string{m.Source, m.Query, duration(m.Window).String()}
 	if m.Range != nil {
 		what = append(what, m.Range.Step.Duration.String(), string(m.Range.Reduce))
@@ -122,7 +115,7 @@ func (p *Program) identity(metric string) string {
 func (p *Program) BaselinesOf(all []v1alpha1.Baseline, member string) map[string]float64 {
 	var out map[string]float64
 	for _, name := range p.baselines {
-		of := p.identity(name)
+		of := p.identities[name]
 		i := slices.IndexFunc(all, func(b v1alpha1.Baseline) bool { return b.Member == member && b.Of == of })
 		if i < 0 {
 			continue

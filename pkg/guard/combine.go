@@ -20,8 +20,8 @@ type Summary struct {
 	DryRun []v1alpha1.GuardStatus
 }
 
-// severity of verdicts; the worst is the greatest. A verdict that is not known holds like an error.
-func severity(v v1alpha1.Verdict) int {
+// Severity of verdicts; the worst is the greatest. A verdict that is not known holds like an error.
+func Severity(v v1alpha1.Verdict) int {
 	switch v {
 	case v1alpha1.VerdictNotApplicable:
 		return 0
@@ -43,8 +43,8 @@ func Worst(statuses []v1alpha1.GuardStatus) Summary {
 	s := Summary{GoOn: true}
 	worst := -1
 	for _, st := range statuses {
-		sev := severity(st.Verdict)
-		bad := sev > severity(v1alpha1.VerdictPass)
+		sev := Severity(st.Verdict)
+		bad := sev > Severity(v1alpha1.VerdictPass)
 		if st.DryRun {
 			if bad {
 				s.DryRun = append(s.DryRun, st)
@@ -62,7 +62,7 @@ func Worst(statuses []v1alpha1.GuardStatus) Summary {
 		}
 	}
 	s.GoOn = len(s.Failed) == 0 && len(s.Holding) == 0
-	slices.SortStableFunc(s.Holding, func(a, b v1alpha1.GuardStatus) int { return severity(b.Verdict) - severity(a.Verdict) })
+	slices.SortStableFunc(s.Holding, func(a, b v1alpha1.GuardStatus) int { return Severity(b.Verdict) - Severity(a.Verdict) })
 	return s
 }
 

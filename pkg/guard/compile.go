@@ -28,6 +28,8 @@ type Program struct {
 	metrics, decisive, baselines []string
 	stable                       bool
 	sources                      []string
+	// identities of the metrics that it wants a baseline of.
+	identities map[string]string
 }
 
 // Guard returns the guard as it was compiled, defaulted. It is the program's own, to be read only.

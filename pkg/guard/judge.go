@@ -66,12 +66,11 @@ type judgement struct {
 	interval time.Duration
 	// sampled is when the sample that may be counted was taken: now, or when sources were asked.
 	sampled time.Time
-	// stepSeen is true where the sample is about the pods of the step that was settled at stepMoved too, which samples are from stepDue on.
-	stepSeen           bool
-	stepMoved, stepDue time.Time
-	due, counted       bool
-	wakes              []time.Time
-	wantsSampling      bool
+	// stepDue is from when on samples are about the pods of the settled step too, which a During guard wants to see before it passes; zero where there is none.
+	stepDue       time.Time
+	due, counted  bool
+	wakes         []time.Time
+	wantsSampling bool
 
 	wakeAt time.Time
 	ask    *Ask
@@ -98,10 +97,10 @@ func (p *Program) judge(prev v1alpha1.GuardStatus, at Moment, v *View, a Answers
 	found, reason := v.missing(p.uses, p.guard.When)
 	sampled := false
 	if p.Measures() {
-		if found == "" && p.stable && v.stable == 0 && p.guard.Against != v1alpha1.AgainstBaseline {
-			found, reason = p.take(v, a)
+		if found == "" && p.noStable(v) && p.guard.Against != v1alpha1.AgainstBaseline {
+			found, reason = v1alpha1.VerdictNotApplicable, "no stable pod is left to compare with (against: Stable)"
 		}
-		if found == "" && !j.sample(p, v, a) {
+		if found == "" && !j.sample(p, at.Move, v, a) {
 			return j.end(j.prev.Value)
 		}
 		if found == "" {
@@ -177,10 +176,7 @@ func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgeme
 	if begun := timeOf(prev.Begun); same && begun.Before(move) {
 		same = false // of before the move.
 	}
-	j.moved, j.begun, j.stepSeen = move, move, true
-	if g.When == v1alpha1.During {
-		j.stepMoved = at.Move
-	}
+	j.moved, j.begun = move, move
 	if same {
 		j.prev = prev
 		j.next.Samples, j.next.Failures, j.next.ConsecutiveErrors = max(0, prev.Samples), max(0, prev.Failures), max(0, prev.ConsecutiveErrors)
@@ -205,102 +201,13 @@ func begin(p *Program, prev v1alpha1.GuardStatus, at Moment, in *Input) *judgeme
 		}
 	}
 	j.sampled = at.Now
-	j.due = j.lastSample.IsZero() || !at.Now.Before(j.lastSample.Add(j.interval))
+	j.due = j.dueAt(at.Now)
 	return j
 }
 
-// sample says whether there is a sample to judge on. Where one is due it asks for it.
-func (j *judgement) sample(p *Program, v *View, a Answers) bool {
-	if j.g.When == v1alpha1.During && j.next.ReadySince == nil && v.in.Workload.UpdatedReady > 0 {
-		j.next.ReadySince = stamp(whole(j.now))
-	}
-	reach, whose := p.reach(a.Lags)
-	ready, known := v.readySince(j, reach)
-	if !known {
-		j.is(v1alpha1.VerdictPending, "waits for the first ready pod on the new revision")
-		return false
-	}
-	var first time.Time
-	if !ready.IsZero() {
-		first = whole(ready).Add(reach)
-		if j.now.Before(first) {
-			j.is(v1alpha1.VerdictPending, fmt.Sprintf("the first sample is due at %s: what metric %s looks back on, %s, must have begun after the new revision was ready", clockTime(first), whose, reach))
-			j.wake(first)
-			return false
-		}
-	}
-	s := a.Sample
-	old := max(gapIntervals*j.interval, minGap) + maxWait
-	if s != nil && (s.At.Before(first) || s.At.After(j.now) || j.now.Sub(s.At) > old) {
-		s = nil // of an earlier step, of a clock that was set back, or of a time when somebody looked last.
-	}
-	if last := j.lastSample; s == nil && !last.IsZero() && j.now.Sub(last) > old {
-		j.ask, j.trueSince, j.next.Passes = p.ask(v, p.metrics, false), time.Time{}, 0
-		j.is(v1alpha1.VerdictPending, fmt.Sprintf("the last sample, of %s, is too old; another is being taken", clockTime(last)))
-		return false
-	}
-	if j.due && (s == nil || !j.lastSample.IsZero() && s.At.Before(j.lastSample.Add(j.interval))) {
-		j.ask = p.ask(v, p.metrics, false)
-	}
-	if s == nil {
-		if !j.lastSample.IsZero() {
-			j.wake(j.lastSample.Add(j.interval))
-		}
-		j.keep()
-		return false
-	}
-	j.sampled, j.stepSeen = s.At, j.stepMoved.IsZero() || !s.At.Before(whole(j.stepMoved).Add(reach))
-	j.stepDue = whole(j.stepMoved).Add(reach)
-	j.due = j.lastSample.IsZero() || !s.At.Before(j.lastSample.Add(j.interval))
-	return true
-}
-
-// readySince is when the new revision was ready in the member, as far as the guard is concerned: zero where it is not about a new revision. known is false until
-// it is.
-func (v *View) readySince(j *judgement, reach time.Duration) (ready time.Time, known bool) {
-	switch {
-	case j.g.When == v1alpha1.After:
-		return j.moved, true
-	case j.g.When == v1alpha1.During && j.next.ReadySince != nil:
-		return timeOf(j.next.ReadySince), true
-	case j.g.When == v1alpha1.During:
-		return j.moved, v.in.Want == 0 // with no pod of a new revision, and none wanted, it is about the move alone.
-	}
-	none := true
-	for i := range v.in.Pods {
-		p := &v.in.Pods[i]
-		if !p.Updated {
-			continue
-		}
-		since := p.Begun
-		if since.IsZero() || j.now.Sub(since) < reach && p.ReadyChanged.After(since) {
-			since = p.ReadyChanged // A pod that has been what it is for longer than anybody looks back may come and go.
-		}
-		if p.Ready {
-			none = false
-			if since.After(ready) {
-				ready = since
-			}
-		}
-	}
-	return ready, !none || v.updated == 0
-}
-
-// keep leaves the verdict what it was while a sample is waited for: what was true or false a moment ago is the best that is known, and the source's timeout bounds
-// the wait. A deadline is kept all the same.
-func (j *judgement) keep() {
-	verdict, message := j.prev.Verdict, j.prev.Message
-	if verdict == "" || j.lastSample.IsZero() {
-		verdict, message = v1alpha1.VerdictPending, "the first sample is being taken"
-	}
-	if j.g.When == v1alpha1.After && verdict != v1alpha1.VerdictPass && verdict != v1alpha1.VerdictNotApplicable {
-		if deadline := j.deadline(); !j.now.Before(deadline) {
-			verdict, message = v1alpha1.VerdictFail, fmt.Sprintf("could not be judged by the deadline, %s: no sample was taken", clockTime(deadline))
-		} else {
-			j.wake(deadline)
-		}
-	}
-	j.is(verdict, message)
+// dueAt says whether a sample of a time counts: the first does, and then one an interval.
+func (j *judgement) dueAt(at time.Time) bool {
+	return j.lastSample.IsZero() || !at.Before(j.lastSample.Add(j.interval))
 }
 
 // short says how many samples are missing before a guard may pass.
@@ -330,7 +237,7 @@ func (j *judgement) during(found v1alpha1.Verdict) {
 	if found == v1alpha1.VerdictPass {
 		why, short := j.short()
 		switch {
-		case !j.stepSeen && j.prev.Verdict != v1alpha1.VerdictFail:
+		case j.sampled.Before(j.stepDue) && j.prev.Verdict != v1alpha1.VerdictFail:
 			j.is(v1alpha1.VerdictPending, "true; waits for a sample of the pods of this step, due at "+clockTime(j.stepDue))
 		case short && (j.counted || j.prev.Verdict != v1alpha1.VerdictFail):
 			if j.prev.Verdict == v1alpha1.VerdictFail {
@@ -419,13 +326,7 @@ func (j *judgement) after(found v1alpha1.Verdict) {
 // troubled is a sample that is neither true nor false.
 func (j *judgement) troubled(found v1alpha1.Verdict, reason string) {
 	j.lose()
-	limit, action := max(1, j.g.Limits.ConsecutiveErrors), j.g.OnError
-	if found == v1alpha1.VerdictInconclusive {
-		action = j.g.OnNoData
-	}
-	if j.counted && j.next.ConsecutiveErrors < limit {
-		j.next.ConsecutiveErrors++
-	}
+	limit, action := j.missed(found)
 	if j.g.When == v1alpha1.After {
 		deadline := j.deadline()
 		if !j.now.Before(deadline) {
@@ -442,6 +343,18 @@ func (j *judgement) troubled(found v1alpha1.Verdict, reason string) {
 		j.wantsSampling = true
 	}
 	j.is(found, reason)
+}
+
+// missed counts a sample that is neither true nor false, and says at how many in a row what is done.
+func (j *judgement) missed(found v1alpha1.Verdict) (limit int32, action v1alpha1.OnTrouble) {
+	limit, action = max(1, j.g.Limits.ConsecutiveErrors), j.g.OnError
+	if found == v1alpha1.VerdictInconclusive {
+		action = j.g.OnNoData
+	}
+	if j.counted && j.next.ConsecutiveErrors < limit {
+		j.next.ConsecutiveErrors++
+	}
+	return limit, action
 }
 
 // lose breaks what was true. A guard that had passed, or did not apply, is waited for anew from now.

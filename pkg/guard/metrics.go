@@ -86,9 +86,10 @@ func wrongMetrics(a *ast.AST, metrics map[string]v1alpha1.GuardMetric) []Issue {
 
 // inspectMetrics finds what the expression wants of the guard's metrics.
 func (p *Program) inspectMetrics() {
+	p.identities = map[string]string{}
 	for name := range p.guard.Metrics {
-		p.metrics = append(p.metrics, name)
 		m := p.guard.Metrics[name]
+		p.metrics, p.sources = append(p.metrics, name), append(p.sources, m.Source)
 		used := p.uses[metricVar(name)]
 		if used || p.uses[baselineVar(name)] {
 			p.decisive = append(p.decisive, name)
@@ -100,10 +101,8 @@ func (p *Program) inspectMetrics() {
 		}
 		if p.uses[baselineVar(name)] || used && p.guard.Against == v1alpha1.AgainstBaseline && refersTo(m.Query, varStable) && !m.Each {
 			p.baselines = append(p.baselines, name)
+			p.identities[name] = identity(m)
 		}
-	}
-	for _, name := range p.metrics {
-		p.sources = append(p.sources, p.guard.Metrics[name].Source)
 	}
 	slices.Sort(p.sources)
 	p.sources = slices.Compact(p.sources)
@@ -130,17 +129,16 @@ func (p *Program) reach(lags map[string]time.Duration) (time.Duration, string) {
 	return max(0, longest), whose
 }
 
+// noStable says whether a metric that the expression refers to is about stable pods, and none is left.
+func (p *Program) noStable(v *View) bool { return p.stable && v.stable == 0 }
+
 // take puts the numbers of a sample where the expression finds them. What keeps it from being judged comes as a verdict and why.
 func (p *Program) take(v *View, a Answers) (v1alpha1.Verdict, string) {
 	v.metrics = map[string]ref.Val{}
-	noStable := p.stable && v.stable == 0
-	if noStable && p.guard.Against != v1alpha1.AgainstBaseline {
-		return v1alpha1.VerdictNotApplicable, "no stable pod is left to compare with (against: Stable)"
-	}
 	var verdict v1alpha1.Verdict
 	var why string
 	worse := func(found v1alpha1.Verdict, reason string) {
-		if verdict == "" || severity(found) > severity(verdict) {
+		if verdict == "" || Severity(found) > Severity(verdict) {
 			verdict, why = found, reason
 		}
 	}
@@ -152,7 +150,7 @@ func (p *Program) take(v *View, a Answers) (v1alpha1.Verdict, string) {
 				continue
 			}
 			v.metrics[baselineVar(name)] = types.Double(base)
-			if noStable && refersTo(m.Query, varStable) {
+			if p.noStable(v) && refersTo(m.Query, varStable) {
 				v.metrics[metricVar(name)] = types.Double(base)
 				continue
 			}

@@ -113,7 +113,10 @@ func (b *sitting) answered(p *guard.Program, v *guard.View, baseline bool, judge
 		return judge(guard.Answers{})
 	}
 	in := v.Input()
-	answers := guard.Answers{Baselines: p.BaselinesOf(r.baselines(), in.Member)}
+	var answers guard.Answers
+	if len(p.BaselineMetrics()) > 0 {
+		answers.Baselines = p.BaselinesOf(r.baselines(), in.Member)
+	}
 	if r.frame.Sources == nil {
 		return judge(answers)
 	}

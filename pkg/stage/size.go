@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/guard"
 )
 
 // What a status has room for, in bytes of JSON. etcd takes objects of 1.5 MiB, and a status that it does not take can never be written again, not even to say that the
@@ -56,19 +57,9 @@ func fitMetrics(guards []v1alpha1.GuardStatus, room int) []v1alpha1.GuardStatus 
 	return out
 }
 
-// interest says how much people want to know of a guard's metrics.
+// interest says how much people want to know of a guard's metrics: as much as its verdict is bad, and of those that let the stage go on alike.
 func interest(g *v1alpha1.GuardStatus) int {
-	switch g.Verdict {
-	case v1alpha1.VerdictPass, v1alpha1.VerdictNotApplicable:
-		return 0
-	case v1alpha1.VerdictPending:
-		return 1
-	case v1alpha1.VerdictInconclusive:
-		return 2
-	case v1alpha1.VerdictFail:
-		return 4
-	}
-	return 3
+	return max(guard.Severity(v1alpha1.VerdictPass), guard.Severity(g.Verdict))
 }
 
 func withoutHistory(metrics []v1alpha1.MetricStatus) []v1alpha1.MetricStatus {
