@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 )
@@ -22,9 +23,8 @@ type Standing struct {
 	Skipped map[types.UID]*v1alpha1.Intervention
 }
 
-// Stand reads the interventions that name one of the runs, in the order in which they were made. The API server gives whole seconds: of what was done
-// within one, a Resume or a Retry comes first, so that nobody's hand that holds something is lost to it. Retry is a new beginning: what was said of the run before
-// does not reach the one that joins.
+// Stand reads the interventions that name one of the runs, in the order of InOrder. Retry is a new beginning: what was said of the run before does not
+// reach the one that joins.
 func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 	mine := make([]*v1alpha1.Intervention, 0, len(all))
 	for _, i := range all {
@@ -32,12 +32,7 @@ func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 			mine = append(mine, i)
 		}
 	}
-	slices.SortFunc(mine, func(x, y *v1alpha1.Intervention) int {
-		if c := x.CreationTimestamp.Compare(y.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		return cmp.Or(cmp.Compare(holds(x), holds(y)), strings.Compare(x.Name, y.Name))
-	})
+	slices.SortFunc(mine, InOrder)
 	s := Standing{Skipped: map[types.UID]*v1alpha1.Intervention{}}
 	for _, i := range mine {
 		if i.Spec.Member != "" {
@@ -63,7 +58,20 @@ func Stand(all []*v1alpha1.Intervention, runs ...types.UID) Standing {
 	return s
 }
 
-// holds orders what was done within one second: what lets go first, what holds or ends last.
+// InOrder compares interventions by when they were made. The API server gives whole seconds; within one, the resource versions say which was written first: they
+// grow (Kubernetes 1.35 and later promise it, etcd always kept it), and an Intervention never changes. Where they say nothing, a Resume or a Retry comes first,
+// so that nobody's hand that holds something is lost to it.
+func InOrder(x, y *v1alpha1.Intervention) int {
+	if c := x.CreationTimestamp.Compare(y.CreationTimestamp.Time); c != 0 {
+		return c
+	}
+	if c, err := resourceversion.CompareResourceVersion(x.ResourceVersion, y.ResourceVersion); err == nil && c != 0 {
+		return c
+	}
+	return cmp.Or(cmp.Compare(holds(x), holds(y)), strings.Compare(x.Name, y.Name))
+}
+
+// holds orders what was done at once: what lets go first, what holds or ends last.
 func holds(i *v1alpha1.Intervention) int {
 	if i.Spec.Action == v1alpha1.ActionResume || i.Spec.Action == v1alpha1.ActionRetry {
 		return 0

@@ -1,7 +1,6 @@
 package screen
 
 import (
-	"cmp"
 	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,9 +40,7 @@ func (o Objects) Hands() []*stages.Intervention {
 			out = append(out, i)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *stages.Intervention) int {
-		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
-	})
+	slices.SortStableFunc(out, records.InOrder)
 	return out
 }
 
