@@ -18,6 +18,16 @@ const (
 	ReCreate UpdateType = "ReCreate"
 )
 
+// OnDrainTimeout says what becomes of a pod that a balancer or hook does not let go of, or does not take back, in time.
+type OnDrainTimeout string
+
+const (
+	// DrainHold waits on, and says for whom.
+	DrainHold OnDrainTimeout = "Hold"
+	// DrainGoOn goes on as if it had answered.
+	DrainGoOn OnDrainTimeout = "GoOn"
+)
+
 const (
 	// ConditionProgressing is False when the set cannot go on; its message says why, with the pods' own reasons.
 	ConditionProgressing = "Progressing"
@@ -33,6 +43,8 @@ const (
 	ReasonNotInPlace = "NotInPlace"
 	// ReasonRevisionMissing: a pod is to be created on a revision whose ControllerRevision was deleted.
 	ReasonRevisionMissing = "RevisionMissing"
+	// ReasonProgressDeadlineExceeded: no pod got on for progressDeadlineSeconds. What can move goes on moving.
+	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
 )
 
 // +genclient
@@ -64,6 +76,7 @@ type InPlaceSet struct {
 
 // InPlaceSetSpec is the wish.
 // +kubebuilder:validation:XValidation:rule="self.selector == oldSelf.selector",message="spec.selector: cannot be changed; make a new InPlaceSet"
+// +kubebuilder:validation:XValidation:rule="!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)",message="spec.progressDeadlineSeconds: must be more than spec.minReadySeconds, or no pod can become available in time"
 type InPlaceSetSpec struct {
 	// Replicas is how many pods to keep. 0 to 10000; 1 where empty.
 	// +optional
@@ -84,6 +97,14 @@ type InPlaceSetSpec struct {
 	// +kubebuilder:validation:Maximum=86400
 	MinReadySeconds int32 `json:"minReadySeconds,omitempty"`
 
+	// ProgressDeadlineSeconds is how long a change may stand still before Progressing is False with the pods' own reasons: from 1 second to a day; 600
+	// where empty. Time that the set is paused does not count.
+	// +optional
+	// +kubebuilder:default=600
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
+
 	// RevisionHistoryLimit is how many old ControllerRevisions are kept beside those in use. 10 where empty.
 	// +optional
 	// +kubebuilder:default=10
@@ -95,9 +116,66 @@ type InPlaceSetSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	UpdateStrategy InPlaceSetUpdateStrategy `json:"updateStrategy,omitempty"`
+
+	// ScaleStrategy says how pods are added and which are taken away.
+	// +optional
+	ScaleStrategy InPlaceSetScaleStrategy `json:"scaleStrategy,omitempty"`
+
+	// Lifecycle names who, beside load balancers, must let go of a pod before it is changed or deleted.
+	// +optional
+	Lifecycle InPlaceSetLifecycle `json:"lifecycle,omitempty"`
+}
+
+// InPlaceSetScaleStrategy says how pods are added and which are taken away.
+type InPlaceSetScaleStrategy struct {
+	// MaxUnavailable is how many pods may be unavailable, for any reason, while new ones are made: a number, or a percentage of replicas, rounded
+	// down but at least 1. No limit where empty. Pods that were there and got lost are made again whatever it says.
+	// +optional
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",message="spec.scaleStrategy.maxUnavailable: must be a number of pods, 1 or more, or a percentage from 1% to 100%"
+	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+
+	// PodsToDelete are the names of pods that go first when there are too many, and that are replaced when there are not, under
+	// updateStrategy.maxUnavailable either way. Names of pods that are gone may stay here.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=1000
+	// +kubebuilder:validation:items:MaxLength=253
+	PodsToDelete []string `json:"podsToDelete,omitempty"`
+}
+
+// InPlaceSetLifecycle names who must let go of a pod first.
+type InPlaceSetLifecycle struct {
+	// PreDelete is asked before the set deletes a pod.
+	// +optional
+	PreDelete *LifecycleHook `json:"preDelete,omitempty"`
+	// InPlaceUpdate is asked before a pod is changed in place. What it took away must be back before the pod counts as available.
+	// +optional
+	InPlaceUpdate *LifecycleHook `json:"inPlaceUpdate,omitempty"`
+}
+
+// LifecycleHook holds a pod that is out of service for as long as the pod carries any of these. Whoever hooks in puts them on the pod while it serves,
+// takes them away when the condition apps.periplus.dev/in-service is False and its own work is done, and puts them back when it is True again.
+// +kubebuilder:validation:XValidation:rule="has(self.labels) || has(self.finalizers)",message="lifecycle: a hook needs labels or finalizers to hold a pod by"
+type LifecycleHook struct {
+	// Labels with just these values hold the pod.
+	// +optional
+	// +kubebuilder:validation:MinProperties=1
+	// +kubebuilder:validation:MaxProperties=16
+	Labels map[string]string `json:"labels,omitempty"`
+	// Finalizers hold the pod.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MaxLength=316
+	// +kubebuilder:validation:items:Pattern=`^[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$`
+	Finalizers []string `json:"finalizers,omitempty"`
 }
 
 // InPlaceSetUpdateStrategy says how pods get to a new revision.
+// +kubebuilder:validation:XValidation:rule="!(has(self.type) && self.type == 'InPlaceOnly' && has(self.maxSurge) && !(string(self.maxSurge) in ['0', '0%']))",message="spec.updateStrategy.maxSurge: pods above replicas are deleted in the end, which type InPlaceOnly never does; take maxSurge out, or choose InPlaceIfPossible"
+// +kubebuilder:validation:XValidation:rule="!(has(self.maxUnavailable) && string(self.maxUnavailable) in ['0', '0%'] && (!has(self.maxSurge) || string(self.maxSurge) in ['0', '0%']))",message="spec.updateStrategy.maxUnavailable: may be 0 only where maxSurge is more, or no pod could ever move"
 type InPlaceSetUpdateStrategy struct {
 	// Type is InPlaceIfPossible where empty.
 	// +optional
@@ -115,12 +193,20 @@ type InPlaceSetUpdateStrategy struct {
 	Partition *intstr.IntOrString `json:"partition,omitempty"`
 
 	// MaxUnavailable is how many pods may be unavailable, for any reason, while an update goes on: a number, or a percentage of
-	// replicas, rounded down but at least 1. 25% where empty.
+	// replicas, rounded down but at least 1 where nothing may surge. 25% where empty.
 	// +optional
 	// +kubebuilder:default="25%"
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 1 : self.matches('^(100|[1-9][0-9]?)%$')",message="spec.updateStrategy.maxUnavailable: must be a number of pods, 1 or more, or a percentage from 1% to 100%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",message="spec.updateStrategy.maxUnavailable: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
+
+	// MaxSurge is how many pods above replicas are made, on the new revision, before old ones move: a number, or a percentage of replicas, rounded up.
+	// They take the place of the last old ones, which are deleted. 0 where empty.
+	// +optional
+	// +kubebuilder:default=0
+	// +kubebuilder:validation:XIntOrString
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",message="spec.updateStrategy.maxSurge: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
+	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 
 	// Paused stops updates. Pods are still created, and gates that were closed are opened again.
 	// +optional
@@ -133,6 +219,59 @@ type InPlaceSetUpdateStrategy struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=3600
 	GracePeriodSeconds *int32 `json:"gracePeriodSeconds,omitempty"`
+
+	// DrainTimeoutSeconds is how long load balancers and hooks have to let go of a pod, and to take it back: up to a day; 300 where empty. What then happens
+	// is OnDrainTimeout. From a pod that somebody else deleted, the finalizers of balancers that did not answer by then are taken away: nothing runs
+	// there any more.
+	// +optional
+	// +kubebuilder:default=300
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=86400
+	DrainTimeoutSeconds *int32 `json:"drainTimeoutSeconds,omitempty"`
+
+	// OnDrainTimeout is Hold where empty.
+	// +optional
+	// +kubebuilder:default=Hold
+	// +kubebuilder:validation:Enum=Hold;GoOn
+	OnDrainTimeout OnDrainTimeout `json:"onDrainTimeout,omitempty"`
+
+	// ContainerOrder names containers that are changed one after the other: each is touched once those before it run what they should and are ready. Those
+	// not named follow together.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=63
+	ContainerOrder []string `json:"containerOrder,omitempty"`
+
+	// SameNodeSeconds is how long a pod that takes the place of a rebuilt one waits for room on the same node before it takes any that it may run on. Up to an
+	// hour; 30 where empty; 0 does not ask for the node.
+	// +optional
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=3600
+	SameNodeSeconds *int32 `json:"sameNodeSeconds,omitempty"`
+
+	// Priority says which pods move first: those with the greatest sum of weights. Pods that do not serve come before all others.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Priority []UpdatePriority `json:"priority,omitempty"`
+
+	// Scatter is the key of a pod label; among pods of the same priority, those with the same value of it are moved as far apart as can be.
+	// kubernetes.io/hostname stands for the node that the pod runs on.
+	// +optional
+	// +kubebuilder:validation:MaxLength=317
+	Scatter string `json:"scatter,omitempty"`
+}
+
+// UpdatePriority gives pods a weight.
+type UpdatePriority struct {
+	// Selector of the pods, by their labels.
+	Selector metav1.LabelSelector `json:"selector"`
+	// Weight, from -1000 to 1000.
+	// +kubebuilder:validation:Minimum=-1000
+	// +kubebuilder:validation:Maximum=1000
+	Weight int32 `json:"weight"`
 }
 
 // InPlaceSetStatus is what the controller last saw.
@@ -162,6 +301,15 @@ type InPlaceSetStatus struct {
 	// CollisionCount keeps revision names apart whose hashes are the same.
 	// +optional
 	CollisionCount *int32 `json:"collisionCount,omitempty"`
+	// WaitingFor are the load balancers and hooks that pods wait for, by name.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	WaitingFor []InPlaceSetWaitingFor `json:"waitingFor,omitempty"`
+	// ProgressedAt is when a pod last got on; progressDeadlineSeconds count from it.
+	// +optional
+	ProgressedAt *metav1.Time `json:"progressedAt,omitempty"`
 	// LabelSelector is the selector as a string, for the scale subresource.
 	// +kubebuilder:validation:MaxLength=4096
 	LabelSelector string `json:"labelSelector,omitempty"`
@@ -170,6 +318,22 @@ type InPlaceSetStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// InPlaceSetWaitingFor is a load balancer or hook that pods wait for.
+type InPlaceSetWaitingFor struct {
+	// Name of the finalizer, or label=value, that holds the pods.
+	// +kubebuilder:validation:MaxLength=512
+	Name string `json:"name"`
+	// Pods is how many wait for it, and Pod the one that waits longest.
+	Pods int32 `json:"pods"`
+	// +kubebuilder:validation:MaxLength=253
+	Pod string `json:"pod"`
+	// Since when that pod waits.
+	Since metav1.Time `json:"since"`
+	// For is LetGo where the pods are to be changed or deleted, TakeBack where they are to serve again.
+	// +kubebuilder:validation:Enum=LetGo;TakeBack
+	For string `json:"for"`
 }
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
