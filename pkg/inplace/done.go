@@ -21,19 +21,38 @@ func UpdateInProgress(pod *corev1.Pod) bool {
 	}
 	if err != nil {
 		// What ran before is lost. That every container runs the image that the spec names is the next best proof, and it comes by itself.
-		for i := range pod.Spec.Containers {
-			if !ContainerDone(pod, ContainerBefore{Name: pod.Spec.Containers[i].Name}) {
+		for _, name := range restartable(pod) {
+			if !ContainerDone(pod, ContainerBefore{Name: name}) {
 				return true
 			}
 		}
 		return false
 	}
+	return len(r.Next) > 0 || !resized(pod, r) || !patchedDone(pod, r)
+}
+
+// patchedDone says whether the containers that a change has patched so far run what they should.
+func patchedDone(pod *corev1.Pod, r Record) bool {
 	for _, c := range r.Containers {
 		if !ContainerDone(pod, c) {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
+}
+
+// restartable are the names of a pod's native sidecars and containers, in the pod's order.
+func restartable(pod *corev1.Pod) []string {
+	names := make([]string, 0, len(pod.Spec.Containers))
+	for i := range pod.Spec.InitContainers {
+		if isNativeSidecar(&pod.Spec.InitContainers[i]) {
+			names = append(names, pod.Spec.InitContainers[i].Name)
+		}
+	}
+	for i := range pod.Spec.Containers {
+		names = append(names, pod.Spec.Containers[i].Name)
+	}
+	return names
 }
 
 // ContainerDone says whether a container runs the image that the pod's spec names, where before is what ran when the change was made. The kubelet must

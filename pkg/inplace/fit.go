@@ -13,8 +13,10 @@ import (
 
 // Change is the difference between two pod templates.
 type Change struct {
-	// Images by container, of the containers whose image differs.
+	// Images by container, native sidecars included, of the containers whose image differs.
 	Images map[string]string
+	// Resources by container, of the containers whose cpu or memory differ.
+	Resources map[string]corev1.ResourceRequirements
 	// Labels and Annotations to write. A nil value takes the key away.
 	Labels, Annotations map[string]*string
 	// Misfits are the paths of the fields that differ and cannot change in place, sorted: the pod has to be rebuilt for them.
@@ -26,31 +28,36 @@ func (c Change) Fits() bool { return len(c.Misfits) == 0 }
 
 // Empty says whether the templates are the same.
 func (c Change) Empty() bool {
-	return c.Fits() && len(c.Images) == 0 && len(c.Labels) == 0 && len(c.Annotations) == 0
+	return c.Fits() && len(c.Images) == 0 && len(c.Resources) == 0 && len(c.Labels) == 0 && len(c.Annotations) == 0
 }
 
 // maxMisfits is how many paths are worth naming.
 const maxMisfits = 10
 
-// Compare returns what brings a pod from one template to another. In place can change: images of containers, labels and annotations; a label
-// or annotation that a container reads into its environment only together with that container's image, for nothing else restarts it.
+// Compare returns what brings a pod from one template to another. In place can change: images of containers and native sidecars; their cpu and memory, where the
+// class of service stays; labels and annotations; a label or annotation that a container reads into its environment only together with that container's image,
+// for nothing else restarts it.
 func Compare(from, to *corev1.PodTemplateSpec) Change {
 	c := Change{
 		Images:      map[string]string{},
+		Resources:   map[string]corev1.ResourceRequirements{},
 		Labels:      keysThatDiffer(from.Labels, to.Labels),
 		Annotations: keysThatDiffer(from.Annotations, to.Annotations),
 	}
 	same := from.DeepCopy()
 	same.Labels, same.Annotations = to.Labels, to.Annotations
-	for i := range same.Spec.Containers {
-		container := &same.Spec.Containers[i]
-		for j := range to.Spec.Containers {
-			if want := to.Spec.Containers[j]; want.Name == container.Name && want.Image != container.Image {
-				c.Images[want.Name] = want.Image
-				container.Image = want.Image
+	resizes := classOf(&from.Spec) == classOf(&to.Spec) && from.Spec.Resources == nil && to.Spec.Resources == nil
+	take := func(have, want []corev1.Container, lives func(*corev1.Container) bool) {
+		for i := range have {
+			for j := range want {
+				if h, w := &have[i], &want[j]; w.Name == h.Name && lives(h) && lives(w) {
+					c.take(h, w, resizes)
+				}
 			}
 		}
 	}
+	take(same.Spec.Containers, to.Spec.Containers, func(*corev1.Container) bool { return true })
+	take(same.Spec.InitContainers, to.Spec.InitContainers, isNativeSidecar)
 	if !apiequality.Semantic.DeepEqual(same, to) {
 		c.Misfits = differingPaths(same, to)
 	}
@@ -63,12 +70,29 @@ func Compare(from, to *corev1.PodTemplateSpec) Change {
 	return c
 }
 
+// take what can change in place of one container, and write it into have.
+func (c *Change) take(have, want *corev1.Container, resizes bool) {
+	if want.Image != have.Image {
+		c.Images[want.Name] = want.Image
+		have.Image = want.Image
+	}
+	if resizes && !apiequality.Semantic.DeepEqual(have.Resources, want.Resources) && resizable(&have.Resources, &want.Resources) {
+		c.Resources[want.Name] = want.Resources
+		have.Resources = want.Resources
+	}
+}
+
+// isNativeSidecar says whether an init container stays and is restarted like the containers.
+func isNativeSidecar(c *corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
 // staleEnvironment returns the environment variables that would keep an old label or annotation because their container is not restarted.
 func (c Change) staleEnvironment(to *corev1.PodTemplateSpec) []string {
 	var paths []string
 	check := func(kind string, containers []corev1.Container) {
 		for _, container := range containers {
-			if _, restarts := c.Images[container.Name]; restarts && kind == "containers" {
+			if _, restarts := c.Images[container.Name]; restarts {
 				continue
 			}
 			for _, env := range container.Env {

@@ -9,16 +9,66 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
 
-// gatePatch is a strategic merge patch of the pod's status.
-func gatePatch(pod *corev1.Pod, gate corev1.PodCondition) ([]byte, error) {
+// gatePatch is a strategic merge patch of the pod's status. The API server takes annotations there too, so the claims on a pod that is taken out of service cost no
+// write of their own.
+func gatePatch(pod *corev1.Pod, gate corev1.PodCondition, claims string) ([]byte, error) {
+	metadata := preconditions(pod)
+	if gate.Status == corev1.ConditionFalse && claims != pod.Annotations[v1alpha1.AnnotationClaims] {
+		metadata["annotations"] = map[string]any{v1alpha1.AnnotationClaims: orNil(claims)}
+	}
 	return marshal(pod, map[string]any{
-		"metadata": preconditions(pod),
+		"metadata": metadata,
 		"status":   map[string]any{"conditions": []corev1.PodCondition{gate}},
 	})
 }
 
-// changePatch is a strategic merge patch of the pod: all of the change and its record at once, so that no crash leaves one without the other.
-func changePatch(pod *corev1.Pod, change Change, record Record) ([]byte, error) {
+// orNil takes a key away that would be empty.
+func orNil(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
+// forgetPatch takes away what the pod was to wait for.
+func forgetPatch(pod *corev1.Pod) ([]byte, error) {
+	metadata := preconditions(pod)
+	metadata["annotations"] = map[string]any{v1alpha1.AnnotationClaims: nil}
+	return marshal(pod, map[string]any{"metadata": metadata})
+}
+
+// resizePatch is a strategic merge patch of the pod's resize subresource, which takes nothing but cpu and memory.
+func resizePatch(pod *corev1.Pod, resize map[string]corev1.ResourceRequirements) ([]byte, error) {
+	return marshal(pod, map[string]any{"metadata": preconditions(pod), "spec": spec(pod, func(c *corev1.Container) map[string]any {
+		if r, ok := resize[c.Name]; ok {
+			return map[string]any{"name": c.Name, "resources": r}
+		}
+		return nil
+	})})
+}
+
+// spec of a patch that has what change returns of native sidecars and containers.
+func spec(pod *corev1.Pod, change func(*corev1.Container) map[string]any) map[string]any {
+	out := map[string]any{}
+	add := func(key string, list []corev1.Container, lives func(*corev1.Container) bool) {
+		var items []map[string]any
+		for i := range list {
+			if item := change(&list[i]); lives(&list[i]) && item != nil {
+				items = append(items, item)
+			}
+		}
+		if items != nil {
+			out[key] = items
+		}
+	}
+	add("initContainers", pod.Spec.InitContainers, isNativeSidecar)
+	add("containers", pod.Spec.Containers, func(*corev1.Container) bool { return true })
+	return out
+}
+
+// changePatch is a strategic merge patch of the pod: images whose turn it is, labels and annotations, and the record at once, so that no crash leaves one without
+// the other.
+func changePatch(pod *corev1.Pod, images map[string]string, change Change, record Record) ([]byte, error) {
 	text, err := json.Marshal(record)
 	if err != nil {
 		return nil, fmt.Errorf("writing the record of a change of pod %s/%s: %w", pod.Namespace, pod.Name, err)
@@ -32,14 +82,13 @@ func changePatch(pod *corev1.Pod, change Change, record Record) ([]byte, error) 
 	metadata["annotations"] = annotations
 	patch := map[string]any{"metadata": metadata}
 
-	var containers []map[string]string
-	for _, c := range pod.Spec.Containers {
-		if image, ok := change.Images[c.Name]; ok && image != c.Image {
-			containers = append(containers, map[string]string{"name": c.Name, "image": image})
+	if s := spec(pod, func(c *corev1.Container) map[string]any {
+		if image, ok := images[c.Name]; ok && image != c.Image {
+			return map[string]any{"name": c.Name, "image": image}
 		}
-	}
-	if len(containers) > 0 {
-		patch["spec"] = map[string]any{"containers": containers}
+		return nil
+	}); len(s) > 0 {
+		patch["spec"] = s
 	}
 	return marshal(pod, patch)
 }
@@ -49,10 +98,15 @@ func preconditions(pod *corev1.Pod) map[string]any {
 	return map[string]any{"uid": pod.UID, "resourceVersion": pod.ResourceVersion}
 }
 
+// ours are labels and annotations that no template decides.
+var ours = map[string]bool{
+	v1alpha1.LabelInPlaceSet: true, v1alpha1.LabelUnit: true, v1alpha1.AnnotationClaims: true, v1alpha1.AnnotationSameNode: true,
+}
+
 // put copies what the template wants, but for the keys that are ours.
 func put(into map[string]any, keys map[string]*string) {
 	for k, v := range keys {
-		if _, ours := into[k]; ours || k == v1alpha1.LabelInPlaceSet || k == v1alpha1.LabelUnit {
+		if _, written := into[k]; written || ours[k] {
 			continue
 		}
 		into[k] = v

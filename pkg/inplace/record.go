@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +25,10 @@ type Record struct {
 	Time metav1.Time `json:"time"`
 	// Containers that the change restarts, as they were before. Empty where only labels or annotations changed.
 	Containers []ContainerBefore `json:"containers,omitempty"`
+	// Next are images that wait for their turn, by container: they are patched once the containers before them run what they should and are ready.
+	Next map[string]string `json:"next,omitempty"`
+	// Resize is the cpu and memory that containers are to have, by container. It is written through the pod's resize subresource, by itself, before any image.
+	Resize map[string]corev1.ResourceRequirements `json:"resize,omitempty"`
 }
 
 // ContainerBefore is what ran before a change.
@@ -88,6 +94,23 @@ func (r Record) before(container string) (ContainerBefore, bool) {
 	return ContainerBefore{}, false
 }
 
+// begun returns a record with the named containers added, which are patched now.
+func (r Record) begun(pod *corev1.Pod, containers []string) Record {
+	r.Next = maps.Clone(r.Next)
+	r.Containers = slices.Clone(r.Containers)
+	for _, name := range containers {
+		delete(r.Next, name)
+		r.Containers = slices.DeleteFunc(r.Containers, func(c ContainerBefore) bool { return c.Name == name })
+		r.Containers = append(r.Containers, beforeOf(pod, name))
+	}
+	return r
+}
+
+func beforeOf(pod *corev1.Pod, name string) ContainerBefore {
+	status := containerStatus(pod, name)
+	return ContainerBefore{Name: name, Image: specImage(pod, name), ImageID: status.ImageID, ContainerID: status.ContainerID, RestartCount: status.RestartCount}
+}
+
 // newRecord of a change that restarts the named containers. A container that an earlier change in progress has not touched yet keeps what that change
 // recorded: it still runs what ran before both.
 func newRecord(pod *corev1.Pod, holder, revision string, containers []string, now metav1.Time) Record {
@@ -96,7 +119,7 @@ func newRecord(pod *corev1.Pod, holder, revision string, containers []string, no
 	changing := err == nil
 	for _, name := range containers {
 		status := containerStatus(pod, name)
-		before := ContainerBefore{Name: name, Image: specImage(pod, name), ImageID: status.ImageID, ContainerID: status.ContainerID, RestartCount: status.RestartCount}
+		before := beforeOf(pod, name)
 		if e, ok := earlier.before(name); changing && ok && !ContainerDone(pod, e) {
 			if e.ContainerID == status.ContainerID {
 				before = e
@@ -109,20 +132,36 @@ func newRecord(pod *corev1.Pod, holder, revision string, containers []string, no
 	return r
 }
 
+// containerStatus of a container or native sidecar.
 func containerStatus(pod *corev1.Pod, name string) corev1.ContainerStatus {
-	for i := range pod.Status.ContainerStatuses {
-		if pod.Status.ContainerStatuses[i].Name == name {
-			return pod.Status.ContainerStatuses[i]
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.ContainerStatuses, pod.Status.InitContainerStatuses} {
+		for i := range list {
+			if list[i].Name == name {
+				return list[i]
+			}
 		}
 	}
 	return corev1.ContainerStatus{Name: name}
 }
 
-func specImage(pod *corev1.Pod, name string) string {
+// specContainer is a container or native sidecar of a pod; nil if it has none of that name.
+func specContainer(pod *corev1.Pod, name string) *corev1.Container {
 	for i := range pod.Spec.Containers {
 		if pod.Spec.Containers[i].Name == name {
-			return pod.Spec.Containers[i].Image
+			return &pod.Spec.Containers[i]
 		}
+	}
+	for i := range pod.Spec.InitContainers {
+		if c := &pod.Spec.InitContainers[i]; c.Name == name && isNativeSidecar(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+func specImage(pod *corev1.Pod, name string) string {
+	if c := specContainer(pod, name); c != nil {
+		return c.Image
 	}
 	return ""
 }

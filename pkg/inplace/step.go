@@ -4,7 +4,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
 
 // Wish is what is to become of a pod.
@@ -28,8 +29,15 @@ type Input struct {
 	// Revision and Change are what to update to.
 	Revision string
 	Change   Change
-	// QuietSince is the moment from which on the pod was Quiet all the time, as far as is known for sure; zero if it is not quiet. It may be too
-	// late, never too early.
+	// Order names containers that are changed one after the other; those not named follow together.
+	Order []string
+	// Lifecycle names who, beside load balancers, must let go of the pod first.
+	Lifecycle v1alpha1.InPlaceSetLifecycle
+	// DrainTimeout is how long those who claim the pod have to let go of it, and to take it back; OnDrainTimeout is what happens then.
+	DrainTimeout   time.Duration
+	OnDrainTimeout v1alpha1.OnDrainTimeout
+	// QuietSince is the moment from which on the pod was Quiet and not Held all the time, as far as is known for sure; zero if it is not. It may be too late,
+	// never too early.
 	QuietSince time.Time
 	// GracePeriod is how long a pod stays quiet before it is touched.
 	GracePeriod time.Duration
@@ -46,6 +54,8 @@ const (
 	WriteGate
 	// WriteChange: patch the pod with Step.Patch.
 	WriteChange
+	// WriteResize: patch the pod's resize subresource with Step.Patch.
+	WriteResize
 	// Delete the pod, with its UID and resourceVersion as preconditions.
 	Delete
 )
@@ -60,10 +70,18 @@ const (
 	WaitUnready Wait = "NotReady"
 	// WaitEndpointSlices: until no EndpointSlice lists the pod as ready.
 	WaitEndpointSlices Wait = "EndpointSlices"
+	// WaitBalancer: until the load balancers in Step.Claims let go of the pod.
+	WaitBalancer Wait = "Balancer"
+	// WaitHook: until the hooks in Step.Claims let go of the pod.
+	WaitHook Wait = "Hook"
+	// WaitReturn: until the load balancers and hooks in Step.Claims take the pod back.
+	WaitReturn Wait = "Return"
 	// WaitGracePeriod: until the grace period is over; Step.After says how long that is.
 	WaitGracePeriod Wait = "GracePeriod"
 	// WaitKubelet: until the kubelet made the change.
 	WaitKubelet Wait = "Kubelet"
+	// WaitResize: until the kubelet gave the containers their cpu and memory.
+	WaitResize Wait = "Resize"
 	// WaitContainers: until the containers are ready.
 	WaitContainers Wait = "Containers"
 	// WaitHolder: until the change that another holder makes of this pod is done.
@@ -81,6 +99,10 @@ type Step struct {
 	After time.Duration
 	// Holder of the change that is waited for, with WaitHolder.
 	Holder string
+	// Claims that are waited for, since when, and whether their time is up.
+	Claims   []string
+	Since    time.Time
+	TimedOut bool
 }
 
 // Quiet says whether nothing should reach a pod any more: its gate is closed, the kubelet has taken notice, and no EndpointSlice lists
@@ -110,14 +132,29 @@ func Next(in Input) (Step, error) {
 // serve brings a change that was patched to its end, and opens the gate.
 func serve(in Input) (Step, error) {
 	switch {
+	case Unfinished(in.Pod, in.Holder):
+		return afterQuiet(in, GateChanging, "Taken out of service to be changed on", goOn)
 	case UpdateInProgress(in.Pod):
-		return Step{Wait: WaitKubelet}, nil
+		return Step{Wait: waitOfKubelet(in.Pod)}, nil
 	case !hasGate(in.Pod) || gateOpen(in.Pod):
-		return Step{}, nil
+		return takenBack(in)
 	case condition(in.Pod, corev1.ContainersReady).Status != corev1.ConditionTrue:
 		return Step{Wait: WaitContainers}, nil
 	}
 	return gateStep(in, true, GateInService, "In service")
+}
+
+// takenBack waits for those who let go of a pod that is in service again. Where their time is up and the set goes on, they are forgotten: or each reader of the pod
+// would have to know the set's timeout.
+func takenBack(in Input) (Step, error) {
+	if len(Missing(in.Pod)) == 0 || !Ready(in.Pod) {
+		return Step{}, nil
+	}
+	if wait := in.missing(); wait.Wait != NoWait {
+		return wait, nil
+	}
+	patch, err := forgetPatch(in.Pod)
+	return Step{Act: WriteChange, Patch: patch}, err
 }
 
 // afterQuiet closes the gate, waits for all that may still send something to the pod, and goes on with next.
@@ -131,10 +168,13 @@ func afterQuiet(in Input, reason, message string, next func(Input) (Step, error)
 	return next(in)
 }
 
-// acknowledged says what has not let go of a pod yet. Whatever else is to acknowledge, such as a load balancer that holds a finalizer, is asked here.
+// acknowledged says what has not let go of a pod yet.
 func acknowledged(in Input) Step {
 	if Ready(in.Pod) {
 		return Step{Wait: WaitUnready}
+	}
+	if wait := in.held(); wait.Wait != NoWait {
+		return wait
 	}
 	if in.QuietSince.IsZero() {
 		return Step{Wait: WaitEndpointSlices}
@@ -154,27 +194,6 @@ func heldByAnother(pod *corev1.Pod, holder string) (string, bool) {
 }
 
 func gateStep(in Input, open bool, reason, message string) (Step, error) {
-	patch, err := gatePatch(in.Pod, gateCondition(in.Pod, open, reason, message, in.Now))
+	patch, err := gatePatch(in.Pod, gateCondition(in.Pod, open, reason, message, in.Now), claimsToRecord(in.Pod, in.hook()))
 	return Step{Act: WriteGate, Patch: patch}, err
-}
-
-func changeStep(in Input) (Step, error) {
-	record := newRecord(in.Pod, in.Holder, in.Revision, restarted(in.Pod, in.Change), metav1.NewTime(in.Now))
-	patch, err := changePatch(in.Pod, in.Change, record)
-	return Step{Act: WriteChange, Patch: patch}, err
-}
-
-// restarted returns the containers that the change restarts: those whose image in the pod differs from the one that is wanted, in the pod's order.
-// A change that is in progress goes on in the containers that it has not reached.
-func restarted(pod *corev1.Pod, change Change) []string {
-	earlier, err := recordOf(pod)
-	var names []string
-	for _, c := range pod.Spec.Containers {
-		if image, ok := change.Images[c.Name]; ok && image != c.Image {
-			names = append(names, c.Name)
-		} else if before, ok := earlier.before(c.Name); err == nil && ok && !ContainerDone(pod, before) {
-			names = append(names, c.Name)
-		}
-	}
-	return names
 }

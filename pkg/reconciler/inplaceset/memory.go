@@ -19,6 +19,8 @@ type remembered struct {
 	reported time.Time
 	// taken are names of pods that are not ours.
 	taken map[string]bool
+	// unfit are pods whose resize the API server refused, and in which words. It would refuse it again.
+	unfit map[types.UID]string
 }
 
 func newMemory() *memory { return &memory{sets: map[types.NamespacedName]*remembered{}} }
@@ -31,7 +33,7 @@ func (m *memory) know(key types.NamespacedName, uid string) (before string, repl
 	if known != nil && known.uid == uid {
 		return "", false
 	}
-	m.sets[key] = &remembered{uid: uid, taken: map[string]bool{}}
+	m.sets[key] = &remembered{uid: uid, taken: map[string]bool{}, unfit: map[types.UID]string{}}
 	if known == nil {
 		return "", false
 	}

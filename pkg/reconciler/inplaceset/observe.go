@@ -3,12 +3,14 @@ package inplaceset
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
@@ -17,7 +19,7 @@ import (
 
 // observe reads all that a pass is about. It writes nothing but a ControllerRevision for a new template.
 func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pass, error) {
-	p := &pass{set: set, now: r.clock.Now(), problems: problemsOf(set), publishers: map[string]bool{}}
+	p := &pass{set: set, now: r.clock.Now(), problems: problemsOf(set), publishers: map[string]bool{}, unfits: map[string]string{}}
 	if err := r.ask(ctx, set); err != nil {
 		return nil, err
 	}
@@ -54,6 +56,12 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 	if err := r.revise(ctx, p); err != nil {
 		return nil, err
 	}
+	r.memory.of(keyOf(set), func(known *remembered) {
+		maps.DeleteFunc(known.unfit, func(uid types.UID, _ string) bool {
+			return !slices.ContainsFunc(p.pods, func(pod *corev1.Pod) bool { return pod.UID == uid && pod.Labels[v1alpha1.LabelRevision] == p.update })
+		})
+		p.refused = maps.Clone(known.unfit)
+	})
 	return p, nil
 }
 
@@ -139,12 +147,20 @@ func (p *pass) decide() error {
 			p.wakeAfter(left)
 		}
 		closed := inplace.ClosedFor(pod)
+		rebuild := p.changes[revision].rebuild
+		if why, unfit := p.unfit(pod); unfit {
+			// It carries the update revision, and can never get there where it is.
+			p.unfits[pod.Name] = why
+			if strategy.Type != v1alpha1.InPlaceOnly {
+				revision, rebuild = "", true
+			}
+		}
 		p.state.Pods = append(p.state.Pods, plan.InPlacePod{
 			Name: pod.Name, Revision: revision, Created: pod.CreationTimestamp.Time,
 			Available: comes && left <= 0, Ready: inplace.Ready(pod),
 			Changing: inplace.UpdateInProgress(pod), Closed: closed == inplace.GateChanging, Leaving: closed == inplace.GateLeaving,
 			Ended:   pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
-			Rebuild: p.changes[revision].rebuild,
+			Rebuild: rebuild,
 		})
 	}
 	if len(p.problems) > 0 {
@@ -155,6 +171,17 @@ func (p *pass) decide() error {
 		p.problems = append(p.problems, "spec.updateStrategy: "+err.Error())
 	}
 	return nil
+}
+
+// unfit says whether a pod's node or the API server refused what the update revision wants of it.
+func (p *pass) unfit(pod *corev1.Pod) (why string, unfit bool) {
+	if pod.Labels[v1alpha1.LabelRevision] != p.update {
+		return "", false
+	}
+	if why, refused := p.refused[pod.UID]; refused {
+		return why, true
+	}
+	return inplace.ResizeInfeasible(pod)
 }
 
 // compare each revision that pods are on, and the current one, with the update revision.

@@ -33,6 +33,8 @@ const (
 	ReasonRevisionMissing = v1alpha1.ReasonRevisionMissing
 	// ReasonCreateFailed: the API server refuses to create pods.
 	ReasonCreateFailed = "CreateFailed"
+	// ReasonDrainTimeout: a load balancer or hook did not let go of a pod, or did not take it back, in drainTimeoutSeconds, and the set holds.
+	ReasonDrainTimeout = "DrainTimeout"
 	// ReasonEnoughAvailable and ReasonTooFewAvailable are those of Available.
 	ReasonEnoughAvailable = "EnoughAvailable"
 	ReasonTooFewAvailable = "TooFewAvailable"
@@ -55,6 +57,8 @@ func (p *pass) progressing(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
 			"Restore it, or set spec.updateStrategy.partition to 0", p.set.Name, p.missing))
 	case p.createErr != nil:
 		return stopped(ReasonCreateFailed, p.createErr.Error())
+	case p.waits.timedOut() != "":
+		return stopped(ReasonDrainTimeout, p.waits.timedOut())
 	case failing.pods > 0 && moves == 0 && starting <= 0:
 		return stopped(ReasonPodsFailing, failing.String())
 	case p.set.Spec.UpdateStrategy.Paused && toUpdate > 0 && starting <= 0:
@@ -83,12 +87,19 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
 		{inplace.WaitEndpointSlices, "%d wait until no EndpointSlice lists them"},
 		{inplace.WaitGracePeriod, "%d are in their grace period"},
 		{inplace.WaitKubelet, "%d wait for the kubelet to change their containers"},
+		{inplace.WaitResize, "%d wait for the kubelet to give them their cpu and memory"},
 		{inplace.WaitContainers, "%d wait for their containers"},
 		{inplace.WaitHolder, "%d wait for another change to be done"},
 	} {
-		if n := p.waits[w.wait]; n > 0 {
+		if n := p.waits.pods[w.wait]; n > 0 {
 			parts = append(parts, fmt.Sprintf(w.text, n))
 		}
+	}
+	for _, of := range s.WaitingFor {
+		parts = append(parts, claimWords(&of))
+	}
+	if why := p.unfitting(); why != "" {
+		parts = append(parts, why)
 	}
 	if p.plan.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d wait because %d of at most %d are unavailable", p.plan.Waiting, p.plan.Unavailable, p.plan.MaxUnavailable))
@@ -100,6 +111,18 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
 		parts = append(parts, fmt.Sprintf("Service %s publishes pods that are not ready: no gate keeps its clients from pods that are being changed", service))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// unfitting says which pods cannot be resized where they are, and why; the first of them where they are many.
+func (p *pass) unfitting() string {
+	for _, name := range slices.Sorted(maps.Keys(p.unfits)) {
+		does := "are rebuilt"
+		if p.set.Spec.UpdateStrategy.Type == v1alpha1.InPlaceOnly {
+			does = "would have to be rebuilt, which " + string(v1alpha1.InPlaceOnly) + " does not do"
+		}
+		return fmt.Sprintf("%d cannot be resized where they are and %s (%s: %s)", len(p.unfits), does, name, p.unfits[name])
+	}
+	return ""
 }
 
 // failing pods, by their own reasons.

@@ -61,7 +61,7 @@ func TestProgressing(t *testing.T) {
 		{name: "a starting pod is on its way", pods: []*corev1.Pod{podWith("a", "r2"), podWith("b", "r2", starting)}, status: "True", reason: ReasonMoving},
 		{
 			name: "pods to change are on their way, and it says what they wait for", pods: []*corev1.Pod{podWith("a", "r1"), podWith("b", "r1")},
-			pass: func(p *pass) { p.waits = waits{inplace.WaitGracePeriod: 1} }, status: "True", reason: ReasonMoving,
+			pass: func(p *pass) { p.waits.pods = map[inplace.Wait]int{inplace.WaitGracePeriod: 1} }, status: "True", reason: ReasonMoving,
 			says: []string{"0 of 2 pods run revision r2", "1 are in their grace period", "1 wait because 1 of at most 1 are unavailable"},
 		},
 		{

@@ -110,6 +110,9 @@ type pass struct {
 	// misfits are the fields that do not change in place.
 	misfits []string
 	changes map[string]change
+	// refused are the resizes that the API server did not take, by pod; unfits is why pods, by name, cannot get to the update revision where they are.
+	refused map[types.UID]string
+	unfits  map[string]string
 	state   plan.InPlaceSetState
 	plan    plan.InPlaceSetPlan
 

@@ -60,6 +60,7 @@ func (p *pass) status() *v1alpha1.InPlaceSetStatus {
 	s := p.set.Status.DeepCopy()
 	s.ObservedGeneration = p.set.Generation
 	s.CollisionCount = p.collisions
+	s.WaitingFor = p.waits.waitingFor()
 	s.LabelSelector = selectorOf(p.set).String()
 	s.UpdateRevision = p.update
 	s.CurrentRevision = p.current

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -14,10 +15,10 @@ import (
 	"github.com/periplus-dev/periplus/pkg/inplace"
 )
 
-const defaultGracePeriod = 3 * time.Second
-
-// waits counts the pods by what they wait for.
-type waits map[inplace.Wait]int
+const (
+	defaultGracePeriod  = 3 * time.Second
+	defaultDrainTimeout = 300 * time.Second
+)
 
 // move takes every pod one step on: to where the plan wants it, or back into service.
 func (r *reconciler) move(ctx context.Context, p *pass) error {
@@ -36,7 +37,7 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 		discarded[name] = true
 	}
 
-	p.waits = waits{}
+	p.waits = newWaits()
 	var failed failures
 	var group errgroup.Group
 	group.SetLimit(r.writesAtOnce)
@@ -50,7 +51,7 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 			failed.add(err)
 			continue
 		}
-		p.waits[step.Wait]++
+		p.waits.add(pod, step)
 		p.wakeAfter(step.After)
 		if step.Act != inplace.Nothing {
 			group.Go(func() error { failed.add(r.take(ctx, p, pod, step)); return nil })
@@ -65,9 +66,11 @@ func (r *reconciler) next(p *pass, pod *corev1.Pod, wish inplace.Wish) (inplace.
 	in := inplace.Input{
 		Pod: pod, Wish: wish, Holder: kind.Kind + "/" + p.set.Name,
 		Revision: p.update, Change: p.changes[pod.Labels[v1alpha1.LabelRevision]].Change,
+		Order: p.set.Spec.UpdateStrategy.ContainerOrder, Lifecycle: p.set.Spec.Lifecycle,
+		DrainTimeout: drainTimeoutOf(p.set), OnDrainTimeout: p.set.Spec.UpdateStrategy.OnDrainTimeout,
 		GracePeriod: gracePeriodOf(p.set), Now: p.now,
 	}
-	if wish == inplace.Serve {
+	if wish == inplace.Serve && !inplace.Unfinished(pod, in.Holder) {
 		r.drains.forget(pod.UID)
 	} else {
 		r.drains.watch(keyOf(p.set), pod)
@@ -75,7 +78,7 @@ func (r *reconciler) next(p *pass, pod *corev1.Pod, wish inplace.Wish) (inplace.
 		if publisher != "" {
 			p.publishers[publisher] = true
 		}
-		in.QuietSince = r.drains.looked(pod.UID, inplace.Quiet(pod, listed), p.now)
+		in.QuietSince = r.drains.looked(pod.UID, inplace.Quiet(pod, listed) && !in.Held(), p.now)
 	}
 	step, err := inplace.Next(in)
 	if err != nil {
@@ -91,17 +94,33 @@ func (r *reconciler) take(ctx context.Context, p *pass, pod *corev1.Pod, step in
 	}
 	var subresources []string
 	what := "changing pod %s/%s in place: %w"
-	if step.Act == inplace.WriteGate {
+	switch step.Act {
+	case inplace.WriteGate:
 		subresources = []string{"status"}
 		what = "writing the readiness gate of pod %s/%s: %w"
+	case inplace.WriteResize:
+		subresources = []string{"resize"}
+		what = "resizing pod %s/%s in place: %w"
 	}
 	_, err := r.writtenPods.Write(string(p.set.UID), pod.Name, func() (*corev1.Pod, error) {
 		return r.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, step.Patch, metav1.PatchOptions{}, subresources...)
 	})
+	if step.Act == inplace.WriteResize && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err)) {
+		r.memory.of(keyOf(p.set), func(known *remembered) { known.unfit[pod.UID] = err.Error() })
+		r.enqueue(keyOf(p.set))
+		return nil // it is rebuilt, or said in the condition.
+	}
 	if err != nil {
 		return fmt.Errorf(what, pod.Namespace, pod.Name, err)
 	}
 	return nil
+}
+
+func drainTimeoutOf(set *v1alpha1.InPlaceSet) time.Duration {
+	if s := set.Spec.UpdateStrategy.DrainTimeoutSeconds; s != nil {
+		return time.Duration(*s) * time.Second
+	}
+	return defaultDrainTimeout
 }
 
 func gracePeriodOf(set *v1alpha1.InPlaceSet) time.Duration {

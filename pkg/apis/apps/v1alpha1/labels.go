@@ -18,9 +18,9 @@ const (
 	// AnnotationUpdate on a pod is the record of the change in progress or last done, as JSON (see pkg/inplace).
 	AnnotationUpdate = "apps.periplus.dev/update"
 
-	// AnnotationHolders on a pod lists who held it when its gate was last closed, comma-separated: finalizers of load balancers and hooks, and labels of hooks
+	// AnnotationClaims on a pod lists what was on it when its gate was last closed, comma-separated: finalizers of load balancers and hooks, and labels of hooks
 	// as key=value. They must return before the pod counts as available again.
-	AnnotationHolders = "apps.periplus.dev/holders"
+	AnnotationClaims = "apps.periplus.dev/claims"
 
 	// AnnotationSameNode on a pod names the node of the pod that it takes the place of, and until when it waits for room there: <node> <time in RFC 3339>.
 	AnnotationSameNode = "apps.periplus.dev/same-node"

@@ -1,0 +1,120 @@
+package inplace
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// changeStep begins a change: labels, annotations and the record, with the images whose turn it is first. Where cpu or memory change none is: a resize is a write
+// of its own, and one that the node cannot give means a rebuild, for which nothing should have been restarted.
+func changeStep(in Input) (Step, error) {
+	images, resize := wanted(in)
+	var turn []string
+	if len(toResize(in.Pod, Record{Resize: resize})) == 0 {
+		turn = firstTurn(in.Pod, images, in.Order)
+	}
+	record := newRecord(in.Pod, in.Holder, in.Revision, restarted(in.Pod, turn), metav1.NewTime(in.Now))
+	record.Resize = resize
+	now := map[string]string{}
+	for _, name := range turn {
+		now[name] = images[name]
+		delete(images, name)
+	}
+	if len(images) > 0 {
+		record.Next = images
+	}
+	patch, err := changePatch(in.Pod, now, in.Change, record)
+	return Step{Act: WriteChange, Patch: patch}, err
+}
+
+// wanted are the images and resources that the pod is to get and does not have: those of the change, and what an earlier change of the same holder has left to do
+// where this one says nothing else. Revisions are compared with each other, so what both want and the pod does not have is in no change.
+func wanted(in Input) (images map[string]string, resize map[string]corev1.ResourceRequirements) {
+	images, resize = map[string]string{}, map[string]corev1.ResourceRequirements{}
+	if earlier, err := recordOf(in.Pod); err == nil && earlier.Holder == in.Holder {
+		maps.Copy(images, earlier.Next)
+		if !resized(in.Pod, earlier) {
+			maps.Copy(resize, earlier.Resize)
+		}
+	}
+	maps.Copy(images, in.Change.Images)
+	maps.Copy(resize, in.Change.Resources)
+	maps.DeleteFunc(images, func(name, image string) bool {
+		c := specContainer(in.Pod, name)
+		return c == nil || c.Image == image
+	})
+	if len(resize) == 0 {
+		resize = nil
+	}
+	return images, resize
+}
+
+// firstTurn returns the containers to patch now: the first of the order that has something to get, or all of those that are not in it.
+func firstTurn(pod *corev1.Pod, images map[string]string, order []string) []string {
+	for _, name := range order {
+		if _, ok := images[name]; ok {
+			return []string{name}
+		}
+	}
+	return slices.DeleteFunc(restartable(pod), func(name string) bool { _, ok := images[name]; return !ok })
+}
+
+// restarted are the containers that a patch restarts: those whose turn it is, and those that a change in progress has patched and the kubelet not done.
+func restarted(pod *corev1.Pod, turn []string) []string {
+	earlier, err := recordOf(pod)
+	return slices.DeleteFunc(restartable(pod), func(name string) bool {
+		if slices.Contains(turn, name) {
+			return false
+		}
+		before, ok := earlier.before(name)
+		return err != nil || !ok || ContainerDone(pod, before)
+	})
+}
+
+// Unfinished says whether a change that the holder began has writes left to make: a pod on which it has must stay out of service meanwhile.
+func Unfinished(pod *corev1.Pod, holder string) bool {
+	r, err := recordOf(pod)
+	return err == nil && r.Holder == holder && (len(r.Next) > 0 || len(toResize(pod, r)) > 0)
+}
+
+// goOn makes the next write of a change that was begun.
+func goOn(in Input) (Step, error) {
+	r, err := recordOf(in.Pod)
+	if err != nil {
+		return Step{}, err
+	}
+	if resize := toResize(in.Pod, r); len(resize) > 0 {
+		patch, err := resizePatch(in.Pod, resize)
+		return Step{Act: WriteResize, Patch: patch}, err
+	}
+	switch {
+	case !patchedDone(in.Pod, r) || !resized(in.Pod, r):
+		return Step{Wait: waitOfKubelet(in.Pod)}, nil
+	}
+	for _, c := range r.Containers {
+		if !containerStatus(in.Pod, c.Name).Ready {
+			return Step{Wait: WaitContainers}, nil
+		}
+	}
+	turn := firstTurn(in.Pod, r.Next, in.Order)
+	now := map[string]string{}
+	for _, name := range turn {
+		now[name] = r.Next[name]
+	}
+	if len(turn) == 0 {
+		r.Next = nil // somebody took those containers out of the pod's record.
+	}
+	patch, err := changePatch(in.Pod, now, Change{}, r.begun(in.Pod, turn))
+	return Step{Act: WriteChange, Patch: patch}, err
+}
+
+// waitOfKubelet says what of a change the kubelet has to do.
+func waitOfKubelet(pod *corev1.Pod) Wait {
+	if r, err := recordOf(pod); err == nil && patchedDone(pod, r) && !resized(pod, r) {
+		return WaitResize
+	}
+	return WaitKubelet
+}
