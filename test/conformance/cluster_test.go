@@ -257,3 +257,9 @@ func (l *live) patch(patch string, subresource ...string) *corev1.Pod {
 	}
 	return p
 }
+
+// resize writes the cpu that a container requests through the pod's resize subresource, and returns the pod since.
+func (l *live) resize(name, cpu string) *corev1.Pod {
+	l.t.Helper()
+	return l.patch(fmt.Sprintf(`{"spec":{"containers":[{"name":%q,"resources":{"requests":{"cpu":%q}}}]}}`, name, cpu), "resize")
+}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -27,6 +28,8 @@ func TestKubelet(t *testing.T) {
 		"init containers run one after the other before the containers, and a native sidecar stays": initContainers,
 		"an in-place change of two containers at once restarts both once":                           twoAtOnce,
 		"a change to a change that is under way ends with the last image":                           changeOfMind,
+		"a change of cpu is made in the running container, and says so when it is done":             resize,
+		"a change of cpu that no node could give is infeasible, until it is taken back":             resizeInfeasible,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -267,4 +270,46 @@ func changeOfMind(t *testing.T, c *cluster) {
 	if status(p, "app").ImageID == status(old, "app").ImageID {
 		t.Error("it has the image it had")
 	}
+}
+
+func sized(cpu string) *corev1.Pod {
+	app := container("app", image("GOOD"))
+	app.Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse(cpu)}
+	return pod(app)
+}
+
+func resize(t *testing.T, c *cluster) {
+	l := c.create(t, sized("10m"))
+	old := l.await("it is ready", ready)
+	patched := l.resize("app", "20m")
+	p := l.await("its container has what it wants", func(p *corev1.Pod) bool {
+		r := status(p, "app").Resources
+		return p.Status.ObservedGeneration == patched.Generation && r != nil && r.Requests.Cpu().String() == "20m" && !stands(p)
+	})
+	if b, a := status(old, "app"), status(p, "app"); a.ContainerID != b.ContainerID || a.RestartCount != b.RestartCount {
+		t.Errorf("container went from %+v to %+v: nothing should have been restarted", b, a)
+	}
+	if anyOf(l.since(old), is(corev1.PodReady, corev1.ConditionFalse)) {
+		t.Error("it was not ready while it was resized")
+	}
+}
+
+func resizeInfeasible(t *testing.T, c *cluster) {
+	l := c.create(t, sized("10m"))
+	l.await("it is ready", ready)
+	l.resize("app", "1000")
+	p := l.await("the kubelet says that it cannot be", func(p *corev1.Pod) bool {
+		r := condition(p, corev1.PodResizePending)
+		return r.Status == corev1.ConditionTrue && r.Reason == corev1.PodReasonInfeasible && r.Message != ""
+	})
+	if r := status(p, "app").Resources; r == nil || r.Requests.Cpu().String() != "10m" || !ready(p) {
+		t.Errorf("resources %+v, ready %t: it should run on with what it had", r, ready(p))
+	}
+	l.resize("app", "10m")
+	l.await("taken back, nothing is pending", func(p *corev1.Pod) bool { return !stands(p) })
+}
+
+// stands says whether a resize is pending or in progress.
+func stands(p *corev1.Pod) bool {
+	return is(corev1.PodResizePending, corev1.ConditionTrue)(p) || is(corev1.PodResizeInProgress, corev1.ConditionTrue)(p)
 }
