@@ -36,6 +36,8 @@ type ips struct {
 	// events of two watches come in any order.
 	served  map[string][]listing
 	changes []podChange
+	// forced says that pods may be changed which a balancer claims.
+	forced bool
 	// least is how many pods must be ready at any moment; below 0, nothing is asked.
 	least  int
 	faults []string
@@ -136,6 +138,9 @@ func (s *ips) pod(o any) {
 	if before != nil && before.UID == now.UID && before.Spec.Containers[0].Image != now.Spec.Containers[0].Image {
 		if gate(before) == corev1.ConditionTrue || ready(before) {
 			s.fault("%s was changed to %s while its gate was %q and ready was %t", now.Name, now.Spec.Containers[0].Image, gate(before), ready(before))
+		}
+		if i := slices.IndexFunc(before.Finalizers, func(f string) bool { return strings.HasPrefix(f, appsv1alpha1.BalancerPrefix) }); i >= 0 && !s.forced {
+			s.fault("%s was changed to %s while %s claimed it", now.Name, now.Spec.Containers[0].Image, before.Finalizers[i])
 		}
 		s.changes = append(s.changes, podChange{version: s.version(now.ResourceVersion), pod: now.Name, address: now.Status.PodIP})
 	}
@@ -253,6 +258,15 @@ func (s *ips) progressing(reason string) string {
 		return true
 	})
 	return message
+}
+
+// untilMessage waits until Progressing says some words.
+func (s *ips) untilMessage(words string) {
+	s.t.Helper()
+	s.untilStatus("Progressing says "+words, func(st *appsv1alpha1.InPlaceSetStatus) bool {
+		c := meta.FindStatusCondition(st.Conditions, appsv1alpha1.ConditionProgressing)
+		return c != nil && strings.Contains(c.Message, words)
+	})
 }
 
 // live pods, by name.
