@@ -15,7 +15,11 @@ fi
 if [ "$chosen" != TestTruth ] && [ -z "${PERIPLUS_FLEET:-}" ]; then
   export PERIPLUS_FLEET=$fleet
   trap 'bash test/cli.sh local down --dir "$PERIPLUS_FLEET"' EXIT
-  bash test/cli.sh local up --dir "$PERIPLUS_FLEET" --members 3
+  if [ "$chosen" = TestInPlace ]; then
+    bash test/cli.sh local up --dir "$PERIPLUS_FLEET" --members 1 --nodes 10
+  else
+    bash test/cli.sh local up --dir "$PERIPLUS_FLEET" --members 3
+  fi
 fi
 export PERIPLUS_BENCH_OUT=${PERIPLUS_BENCH_OUT:-$PWD/.periplus/bench}
 go test -tags bench -count=1 -v -timeout 2h ./test/bench "$@"

@@ -50,6 +50,12 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchOn(t, members)
+}
+
+// newBenchOn takes the members that it names alone.
+func newBenchOn(t *testing.T, members []string) *bench {
+	t.Helper()
 	fleet := must(localfleet.Load(os.Getenv("PERIPLUS_FLEET")))(t)
 	if there := must(fleet.Members())(t); len(there) < len(members) {
 		t.Fatalf("the fleet in PERIPLUS_FLEET has %d members; bring it up with --members %d", len(there), len(members))
