@@ -22,6 +22,8 @@ type binary struct {
 	loopback bool
 	// asset programs may be taken from KUBEBUILDER_ASSETS.
 	asset bool
+	// real programs are of fleets with real nodes only.
+	real bool
 }
 
 const (
@@ -35,6 +37,8 @@ var binaries = []binary{
 	{name: "kube-controller-manager", module: "kubernetes", of: kubernetesModule, pkg: kubernetesModule + "/cmd/kube-controller-manager", stamped: true},
 	{name: "kube-scheduler", module: "kubernetes", of: kubernetesModule, pkg: kubernetesModule + "/cmd/kube-scheduler", stamped: true},
 	{name: "kubectl", module: "kubernetes", of: kubernetesModule, pkg: kubernetesModule + "/cmd/kubectl", stamped: true, asset: true},
+	// A module of its own: the others need not be linked anew because this one needs more modules.
+	{name: "kubelet", module: "kubelet", of: kubernetesModule, pkg: kubernetesModule + "/cmd/kubelet", stamped: true, real: true},
 	{name: "tekton-controller", module: "tekton", of: tektonModule, pkg: tektonModule + "/cmd/controller", loopback: true},
 	{name: "tekton-webhook", module: "tekton", of: tektonModule, pkg: tektonModule + "/cmd/webhook", loopback: true},
 	{name: "tkn", module: "tkn", of: "github.com/tektoncd/cli", pkg: "github.com/tektoncd/cli/cmd/tkn"},

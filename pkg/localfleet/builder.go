@@ -30,6 +30,8 @@ type Builder struct {
 	Source   string
 	Cache    string
 	Assets   string
+	// Real says that the programs of real nodes are needed too.
+	Real     bool
 	progress *Progress
 }
 
@@ -62,6 +64,9 @@ func (b *Builder) Build(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	var todo []missing
 	for _, bin := range binaries {
+		if bin.real && !b.Real {
+			continue
+		}
 		if file, ok := b.asset(bin); ok {
 			out[bin.name] = file
 			continue

@@ -72,6 +72,9 @@ func Down(ctx context.Context, opts Options) error {
 			return err
 		}
 	}
+	if err := removeRealNodes(ctx, l); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(opts.Dir); err != nil {
 		return fmt.Errorf("removing the fleet's directory: %w", err)
 	}
@@ -91,7 +94,7 @@ func looksLikeFleet(dir string) error {
 	if err != nil {
 		return fmt.Errorf("looking at the fleet's directory: %w", err)
 	}
-	known := map[string]bool{"state.json": true, "lock": true, "pki": true, "etcd": true, "run": true, "logs": true, "kubeconfig": true, "kwok": true, "data": true}
+	known := map[string]bool{"state.json": true, "lock": true, "pki": true, "etcd": true, "run": true, "logs": true, "kubeconfig": true, "kwok": true, "data": true, "nodes": true}
 	for _, e := range entries {
 		if !known[e.Name()] && !strings.HasPrefix(e.Name(), ".state.json-") {
 			return fmt.Errorf("%s does not look like the directory of a fleet: it holds %s; nothing was removed", dir, e.Name())

@@ -17,6 +17,7 @@ import (
 //	kubeconfig/<context>.yaml   hub, m1, …, hub-alice, …, and all.yaml with every context
 //	kubeconfig/parts/           identities of the parts themselves
 //	kwok/stages.yaml       the stages the simulated nodes play
+//	nodes/<node>/          configuration, images, containers and volumes of a real node
 //	data/                  what parts write for themselves
 type Layout struct{ Dir string }
 
@@ -31,6 +32,11 @@ func (l Layout) pki(name string) string { return filepath.Join(l.Dir, "pki", nam
 func (l Layout) lock() string           { return filepath.Join(l.Dir, "lock") }
 func (l Layout) etcd() string           { return filepath.Join(l.Dir, "etcd") }
 func (l Layout) stages() string         { return filepath.Join(l.Dir, "kwok", "stages.yaml") }
+
+// node is a file of a real node.
+func (l Layout) node(node string, path ...string) string {
+	return filepath.Join(append([]string{l.Dir, "nodes", node}, path...)...)
+}
 
 // Log is the log file of a part.
 func (l Layout) Log(cluster, part string) string {

@@ -93,12 +93,16 @@ func (c *clusterClient) ensureNodes(ctx context.Context, s *State) error {
 	return group.Wait()
 }
 
-func (c *clusterClient) awaitNodes(ctx context.Context) error {
+func (c *clusterClient) awaitNodes(ctx context.Context, s *State) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	selector := LabelSimulated + "=true,!" + LabelNodeFailure
+	if s.RealNodes {
+		selector = ""
+	}
 	var waiting []string
 	err := poll(ctx, 100*time.Millisecond, func() bool {
-		nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: LabelSimulated + "=true,!" + LabelNodeFailure})
+		nodes, err := c.typed.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: selector})
 		if err != nil {
 			return false
 		}
@@ -108,10 +112,10 @@ func (c *clusterClient) awaitNodes(ctx context.Context) error {
 				waiting = append(waiting, n.Name)
 			}
 		}
-		return len(waiting) == 0
+		return len(waiting) == 0 && (!s.RealNodes || len(nodes.Items) >= len(realNodes(s, c.name)))
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for the simulated nodes of %s to be Ready, which %v are not: %w", c.name, waiting, err)
+		return fmt.Errorf("waiting for the %s nodes of %s to be Ready, which %v are not: %w", s.nodesKind(), c.name, waiting, err)
 	}
 	return nil
 }

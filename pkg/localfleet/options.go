@@ -15,6 +15,12 @@ const (
 	maxMembers     = 16
 )
 
+// The kinds of nodes there are: played by kwok, or a kubelet and a containerd each.
+const (
+	Simulated = "simulated"
+	Real      = "real"
+)
+
 // DefaultUnits are the data centres of every member when not told otherwise.
 var DefaultUnits = []string{"dca", "dcb"}
 
@@ -29,8 +35,10 @@ type Options struct {
 	Members int
 	// Lean is how many of the members, the last ones, have no scheduler and no nodes: enough for what moves no pods, at half the memory. -1 makes all whole.
 	Lean int
-	// Nodes is how many simulated nodes every unit of every member has.
+	// Nodes is how many nodes every unit of every member has. A unit of real nodes has one.
 	Nodes int
+	// NodesKind is Simulated (the default) or Real. It is chosen when the fleet is made.
+	NodesKind string
 	// Units names the units of every member; nodes carry the name as topology.kubernetes.io/zone.
 	Units []string
 	// SkipInstall leaves Periplus itself out: the clusters, Tekton and nodes only.
@@ -70,6 +78,9 @@ func (s *State) merge(o Options) error {
 	fresh, whole := s.Members == 0, s.Members-s.Lean
 	if fresh {
 		s.Members, s.Nodes, s.Units = DefaultMembers, DefaultNodes, slices.Clone(DefaultUnits)
+	}
+	if err := s.mergeKind(o, fresh); err != nil {
+		return err
 	}
 	if o.Members != 0 {
 		if o.Members < 1 || o.Members > maxMembers {
@@ -117,5 +128,26 @@ func (s *State) merge(o Options) error {
 	s.Source = o.Source
 	// A fleet that has Periplus keeps it: an `up` that skips the install only does not touch it.
 	s.Install = s.Install || !o.SkipInstall
+	return nil
+}
+
+// mergeKind says what the nodes are. Pods do not move from one kind of node to the other, so a fleet keeps its kind.
+func (s *State) mergeKind(o Options, fresh bool) error {
+	switch {
+	case o.NodesKind == "":
+	case o.NodesKind != Simulated && o.NodesKind != Real:
+		return fmt.Errorf("--nodes-kind %s: nodes are %s or %s", o.NodesKind, Simulated, Real)
+	case !fresh && (o.NodesKind == Real) != s.RealNodes:
+		return fmt.Errorf("--nodes-kind %s: nodes of this fleet are of the other kind; run `periplus local down` first", o.NodesKind)
+	default:
+		s.RealNodes = o.NodesKind == Real
+	}
+	if !s.RealNodes {
+		return nil
+	}
+	if o.Nodes > 1 {
+		return fmt.Errorf("--nodes %d: a unit has one real node: leave --nodes out, or name more --units", o.Nodes)
+	}
+	s.Nodes = 1
 	return nil
 }

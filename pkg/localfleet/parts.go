@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -63,20 +64,21 @@ func kubernetesParts(l Layout, s *State, cluster string) []part {
 		return parts
 	}
 	scheduler := s.Port(cluster, PartScheduler, "https")
-	return append(parts,
-		part{
-			cluster: cluster, name: PartScheduler, binary: "kube-scheduler", port: scheduler, ports: []int{scheduler},
-			args: serving(scheduler), ready: httpOK(loopbackURL("https", scheduler) + "/healthz"),
+	parts = append(parts, part{
+		cluster: cluster, name: PartScheduler, binary: "kube-scheduler", port: scheduler, ports: []int{scheduler},
+		args: serving(scheduler), ready: httpOK(loopbackURL("https", scheduler) + "/healthz"),
+	})
+	if s.RealNodes {
+		return parts
+	}
+	return append(parts, part{
+		cluster: cluster, name: PartKwok, binary: "kwok", files: []string{l.stages()},
+		args: []string{
+			"--kubeconfig=" + config, "--config=" + l.stages(), "--v=WARN",
+			"--manage-nodes-with-label-selector=" + LabelSimulated + "=true,!" + LabelNodeFailure,
+			"--cidr=" + podCIDR(s, cluster),
 		},
-		part{
-			cluster: cluster, name: PartKwok, binary: "kwok", files: []string{l.stages()},
-			args: []string{
-				"--kubeconfig=" + config, "--config=" + l.stages(), "--v=WARN",
-				"--manage-nodes-with-label-selector=" + LabelSimulated + "=true,!" + LabelNodeFailure,
-				"--cidr=" + podCIDR(s, cluster),
-			},
-		},
-	)
+	})
 }
 
 // leanControllers are what a cluster without pods needs: its namespaces come and go, with ServiceAccounts and what is owned.
@@ -85,7 +87,7 @@ const leanControllers = "namespace-controller,serviceaccount-controller,root-ca-
 func apiServerPart(l Layout, s *State, cluster string) part {
 	port := s.Port(cluster, PartAPIServer, "https")
 	key := l.pki(cluster + "-serviceaccount.key")
-	return part{
+	p := part{
 		cluster: cluster, name: PartAPIServer, binary: "kube-apiserver", port: port, ports: []int{port},
 		args: []string{
 			"--etcd-servers=" + loopbackURL("http", s.Port(Fleet, PartEtcd, "client")), "--etcd-prefix=/" + cluster,
@@ -103,6 +105,14 @@ func apiServerPart(l Layout, s *State, cluster string) part {
 		ready: httpOK(loopbackURL("https", port) + "/readyz"),
 		grace: 15 * time.Second,
 	}
+	if len(realNodes(s, cluster)) > 0 {
+		// The node authorizer first: a kubelet gets at what its pods need and no further. Tokens are read at the start only.
+		p.args = append(p.args, "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
+			"--kubelet-client-certificate="+l.pki("kubelet-client.crt"), "--kubelet-client-key="+l.pki("kubelet-client.key"))
+		p.files = append(p.files, l.pki("tokens.csv"))
+		p.args = slices.DeleteFunc(p.args, func(arg string) bool { return arg == "--authorization-mode=RBAC" })
+	}
+	return p
 }
 
 // podCIDR gives every cluster pod addresses of its own: 10.64.0.0/16 and up.
@@ -174,6 +184,9 @@ func allParts(l Layout, s *State) []part {
 	for _, c := range s.Clusters() {
 		out = append(out, apiServerPart(l, s, c))
 		out = append(out, kubernetesParts(l, s, c)...)
+		for _, n := range realNodes(s, c) {
+			out = append(out, containerdPart(l, n), kubeletPart(l, s, n))
+		}
 		if c == Hub {
 			out = append(out, tektonParts(l, s)...)
 		}

@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -41,7 +42,8 @@ var users = []user{
 // credentials are what the API servers and their clients trust: one authority and one serving certificate for the
 // fleet, one service account key for each cluster, so that a token of one member means nothing in another.
 type credentials struct {
-	ca     []byte
+	ca []byte
+	// tokens by user; a node's user is system:node:<node>.
 	tokens map[string]string
 }
 
@@ -59,12 +61,18 @@ func ensureCredentials(l Layout, s *State) (credentials, error) {
 	if err != nil {
 		return credentials{}, fmt.Errorf("reading the fleet's certificate authority: %w", err)
 	}
-	tokens, err := ensureTokens(l.pki("tokens.csv"))
+	all := slices.Clone(users)
+	for _, c := range s.Clusters() {
+		for _, n := range realNodes(s, c) {
+			all = append(all, n.user())
+		}
+	}
+	tokens, err := ensureTokens(l.pki("tokens.csv"), all)
 	return credentials{ca: ca, tokens: tokens}, err
 }
 
 // ensureTokens keeps a token file in the API server's own format: token,user,uid,"groups".
-func ensureTokens(file string) (map[string]string, error) {
+func ensureTokens(file string, users []user) (map[string]string, error) {
 	tokens := map[string]string{}
 	data, err := os.ReadFile(file)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -133,6 +141,30 @@ func ensureServingCertificate(l Layout) error {
 	}
 	// Last: its presence says that all three are there. The authority's own key is used once and kept nowhere.
 	return writePEM(l.pki("server.crt"), "CERTIFICATE", der)
+}
+
+// ensureKubeletClient makes what API servers show to real kubelets: a certificate that vouches for itself, and that kubelets trust for this alone.
+func ensureKubeletClient(l Layout) error {
+	if _, err := os.Stat(l.pki("kubelet-client.crt")); err == nil {
+		return nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("making the kubelets' client certificate: %w", err)
+	}
+	client := &x509.Certificate{
+		SerialNumber: big.NewInt(3), Subject: pkix.Name{CommonName: "kube-apiserver-kubelet-client", Organization: []string{"system:masters"}},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(10, 0, 0),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, client, client, key.Public(), key)
+	if err != nil {
+		return fmt.Errorf("making the kubelets' client certificate: %w", err)
+	}
+	if err := writeKey(l.pki("kubelet-client.key"), key); err != nil {
+		return err
+	}
+	return writePEM(l.pki("kubelet-client.crt"), "CERTIFICATE", der)
 }
 
 func ensureKey(file string) error {

@@ -35,6 +35,9 @@ func wantedPorts(s *State) []string {
 			part = PartController
 		}
 		keys = append(keys, portKey(c, part, "health"), portKey(c, part, "metrics"))
+		for _, n := range realNodes(s, c) {
+			keys = append(keys, portKey(c, partKubelet(n.unit), "https"), portKey(c, partKubelet(n.unit), "health"))
+		}
 	}
 	return keys
 }

@@ -36,6 +36,10 @@ type State struct {
 	Nodes   int      `json:"nodesPerUnit"`
 	Units   []string `json:"units"`
 	Install bool     `json:"install"`
+	// RealNodes is true where every node is a kubelet and a containerd.
+	RealNodes bool `json:"realNodes,omitempty"`
+	// PodNetworks by member, where nodes are real: the /16 that was free when the member was made.
+	PodNetworks map[string]string `json:"podNetworks,omitempty"`
 	// Ports by "<cluster>/<part>/<purpose>".
 	Ports map[string]int `json:"ports"`
 	// Binaries by name: the file that is run.
@@ -71,7 +75,7 @@ func portKey(cluster, part, purpose string) string { return cluster + "/" + part
 
 // readState returns an empty State where the fleet does not exist.
 func readState(l Layout) (*State, error) {
-	s := &State{Ports: map[string]int{}, Binaries: map[string]string{}}
+	s := &State{Ports: map[string]int{}, Binaries: map[string]string{}, PodNetworks: map[string]string{}}
 	data, err := os.ReadFile(l.state())
 	if errors.Is(err, os.ErrNotExist) {
 		return s, nil
@@ -87,6 +91,9 @@ func readState(l Layout) (*State, error) {
 	}
 	if s.Binaries == nil {
 		s.Binaries = map[string]string{}
+	}
+	if s.PodNetworks == nil {
+		s.PodNetworks = map[string]string{}
 	}
 	return s, nil
 }

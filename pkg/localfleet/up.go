@@ -70,12 +70,28 @@ func Up(ctx context.Context, opts Options) (*Running, error) {
 
 // prepare makes everything that needs no process of the fleet: programs, ports, keys, kubeconfigs, stages.
 func (u *upRun) prepare(ctx context.Context, opts Options) error {
+	if u.state.RealNodes {
+		found, err := realPrograms(thisMachine)
+		if err != nil {
+			return err
+		}
+		if err := checkSocketPaths(u.layout, u.state); err != nil {
+			return err
+		}
+		for name, file := range found {
+			u.state.Binaries[name] = file
+		}
+	}
+	opts.NodesKind = u.state.nodesKind()
 	programs, err := buildAll(ctx, opts, u.progress)
 	if err != nil {
 		return err
 	}
 	for name, file := range programs {
 		u.state.Binaries[name] = file
+	}
+	if err := allocatePodNetworks(u.state, opts.Dir, takenNetworks); err != nil {
+		return err
 	}
 	if err := allocatePorts(u.state, opts.Dir, portFree); err != nil {
 		return err
@@ -88,6 +104,9 @@ func (u *upRun) prepare(ctx context.Context, opts Options) error {
 	}
 	if err := writeKubeconfigs(u.layout, u.state, u.cred); err != nil {
 		return err
+	}
+	if u.state.RealNodes {
+		return prepareRealNodes(ctx, u.layout, u.state, u.cred)
 	}
 	return writeStages(u.layout, u.state.Source)
 }
@@ -132,11 +151,15 @@ func (u *upRun) start(ctx context.Context) error {
 				u.progress.Say("%s is ready: API server %s, no nodes", name, u.state.server(name))
 				return nil
 			}
-			if err := member.awaitNodes(groupCtx); err != nil {
-				log := u.layout.Log(name, PartKwok)
-				return &partError{part: name + "/" + PartKwok, log: log, tail: tailLines(log, 15), err: err}
+			if err := member.awaitNodes(groupCtx, u.state); err != nil {
+				blamed := PartKwok
+				if u.state.RealNodes {
+					blamed = partKubelet(u.state.Units[0])
+				}
+				log := u.layout.Log(name, blamed)
+				return &partError{part: name + "/" + blamed, log: log, tail: tailLines(log, 15), err: err}
 			}
-			u.progress.Say("%s is ready: API server %s, %d simulated nodes in each of %v", name, u.state.server(name), u.state.Nodes, u.state.Units)
+			u.progress.Say("%s is ready: API server %s, %d %s nodes in each of %v", name, u.state.server(name), u.state.Nodes, u.state.nodesKind(), u.state.Units)
 			return nil
 		})
 	}
@@ -166,12 +189,15 @@ func (u *upRun) startCluster(ctx context.Context, name string) (*clusterClient, 
 	if err != nil {
 		return nil, err
 	}
-	if name != Hub && !u.state.IsLean(name) {
+	if name != Hub && !u.state.IsLean(name) && !u.state.RealNodes {
 		if err := client.ensureNodes(ctx, u.state); err != nil {
 			return nil, err
 		}
 	}
-	return client, u.ensureAll(ctx, kubernetesParts(u.layout, u.state, name))
+	if err := u.ensureAll(ctx, kubernetesParts(u.layout, u.state, name)); err != nil {
+		return nil, err
+	}
+	return client, u.startRealNodes(ctx, name)
 }
 
 // ensureAll makes parts run, side by side.
@@ -222,6 +248,7 @@ func buildAll(ctx context.Context, opts Options, progress *Progress) (map[string
 	if err != nil {
 		return nil, err
 	}
+	builder.Real = opts.NodesKind == Real
 	programs, err := builder.Build(ctx)
 	if err != nil {
 		return nil, err

@@ -46,7 +46,8 @@ func newUp(opts *localfleet.Options) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&opts.Members, "members", 0, fmt.Sprintf("member clusters, named m1, m2, … (default %d)", localfleet.DefaultMembers))
 	cmd.Flags().IntVar(&opts.Lean, "lean", 0, "how many of the members, the last ones, have no scheduler and no nodes; -1 for none (default none)")
-	cmd.Flags().IntVar(&opts.Nodes, "nodes", 0, fmt.Sprintf("simulated nodes in each unit of each member (default %d)", localfleet.DefaultNodes))
+	cmd.Flags().IntVar(&opts.Nodes, "nodes", 0, fmt.Sprintf("nodes in each unit of each member (default %d simulated ones, 1 real one)", localfleet.DefaultNodes))
+	cmd.Flags().StringVar(&opts.NodesKind, "nodes-kind", "", "what nodes are: simulated, or real ones with kubelets and containers, which need root (default simulated)")
 	cmd.Flags().StringSliceVar(&opts.Units, "units", nil, "units (data centres) of each member (default dca,dcb)")
 	cmd.Flags().BoolVar(&install, "install", true, "install Periplus on the fleet and run its controllers")
 	return cmd
