@@ -114,7 +114,9 @@ func (c *cluster) awaitServiceAccount(t *testing.T) {
 }
 
 func container(name, image string) corev1.Container {
-	return corev1.Container{Name: name, Image: image, ImagePullPolicy: corev1.PullIfNotPresent}
+	// Containers of a pod share its ports: a server in one must not keep the other's from starting.
+	env := []corev1.EnvVar{{Name: "ADDRESS", Value: ":0"}}
+	return corev1.Container{Name: name, Image: image, ImagePullPolicy: corev1.PullIfNotPresent, Env: env}
 }
 
 // pod makes a pod of these containers. More is set by changing it before create.
