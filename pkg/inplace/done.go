@@ -2,6 +2,7 @@ package inplace
 
 import (
 	"errors"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -60,6 +61,8 @@ func restartable(pod *corev1.Pod) []string {
 //   - there is a new container, and the image in its status is the one that is wanted. Neither alone proves it: an old image that crash-loops
 //     gets new IDs, and a runtime may name the same digest by the new tag while the old container runs. It need not run any more: a new image that
 //     crashes is done too, and not ready;
+//   - or there is a new container whose image goes by another name, as happens where a digest has several tags on a node: containerd reports
+//     any of them (see underAnotherName);
 //   - or what is wanted is the very image that ran before, and its container still runs: a change that was taken back before the kubelet acted.
 func ContainerDone(pod *corev1.Pod, before ContainerBefore) bool {
 	want := specImage(pod, before.Name)
@@ -74,7 +77,22 @@ func ContainerDone(pod *corev1.Pod, before ContainerBefore) bool {
 		return false
 	}
 	if status.ContainerID != before.ContainerID {
-		return sameImage(want, status)
+		return sameImage(want, status) || underAnotherName(status, before)
 	}
 	return want == before.Image && status.State.Running != nil
+}
+
+// underAnotherName says whether a new container must be the wanted one though its status does not name it so. With another digest than before it is: only a
+// change makes a kubelet take another, and the changes that were given up are known by name. With the digest of before, it might be the old image that
+// started again by itself. A container that ran when the change was made did not; one that was stopped may have, once, while the change was on its way to the
+// kubelet, and then it is killed at once: a second start, or one that got ready, is the wanted image's.
+func underAnotherName(status corev1.ContainerStatus, before ContainerBefore) bool {
+	if status.ImageID == "" || before.ImageID == "" || slices.ContainsFunc(before.Passed, func(image string) bool { return sameImage(image, status) }) {
+		return false
+	}
+	if status.ImageID != before.ImageID {
+		return true
+	}
+	starts := status.RestartCount - before.RestartCount
+	return starts > 1 || starts == 1 && (!before.Stopped || status.Ready)
 }

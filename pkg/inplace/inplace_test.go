@@ -107,6 +107,32 @@ func runs(image, id string, state corev1.ContainerState) podOption {
 	}
 }
 
+func starts(n int32) podOption {
+	return func(pod *corev1.Pod) { pod.Status.ContainerStatuses[0].RestartCount = n }
+}
+
+func digest(id string) podOption {
+	return func(pod *corev1.Pod) { pod.Status.ContainerStatuses[0].ImageID = id }
+}
+
+// stopped: the container did not run when the change was made.
+func stopped(pod *corev1.Pod) {
+	before(func(b *ContainerBefore) { b.Stopped = true })(pod)
+}
+
+func passed(images ...string) podOption {
+	return before(func(b *ContainerBefore) { b.Passed = images })
+}
+
+// before changes what the pod's record says of its first container.
+func before(change func(*ContainerBefore)) podOption {
+	return func(pod *corev1.Pod) {
+		r, _ := recordOf(pod)
+		change(&r.Containers[0])
+		record(r)(pod)
+	}
+}
+
 func waiting(reason string) corev1.ContainerState {
 	return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason}}
 }
@@ -126,6 +152,11 @@ func TestUpdateInProgress(t *testing.T) {
 		{name: "the new image in a new container is done", pod: newPod(patched("web:v2", "r2"), observed, runs("web:v2", "B", running()))},
 		{name: "the new image under its full name is done", pod: newPod(patched("web:v2", "r2"), observed, runs("docker.io/library/web:v2", "B", running()))},
 		{name: "a new image that crashes is done", pod: newPod(patched("web:v2", "r2"), observed, runs("web:v2", "B", waiting("CrashLoopBackOff")))},
+		{name: "the same digest, started once, under the tag that the runtime had for it, is done", pod: newPod(patched("web:v1-again", "r2"), observed, runs("web:v1", "B", running()), starts(1))},
+		{name: "another digest under another of its tags is done", pod: newPod(patched("web:v2", "r2"), observed, runs("web:stable", "B", running()), digest("web@sha256:2"), starts(1))},
+		{name: "another digest that an earlier change wanted is in progress", pod: newPod(patched("web:v3", "r3"), observed, passed("web:v2"), runs("web:v2", "B", running()), digest("web@sha256:2"), starts(1)), want: true},
+		{name: "an old image that waited to be started again, and was, is in progress", pod: newPod(patched("web:v2", "r2"), observed, stopped, runs("web:v1", "B", running()), starts(1)), want: true},
+		{name: "the same digest under another tag, which crash-loops as it did before, is done with its second start", pod: newPod(patched("web:v1-again", "r2"), observed, stopped, runs("web:v1", "C", running()), starts(2))},
 		{name: "an image that cannot be pulled is in progress", pod: newPod(patched("web:bad", "r2"), observed, runs("web:v1", "A", waiting("ErrImagePull"))), want: true},
 		{name: "a bad image taken back before the kubelet acted is done, for the old container still runs", pod: newPod(patched("web:v1", "r1"), observed)},
 		{name: "a bad image taken back before the kubelet saw it is in progress", pod: newPod(patched("web:v1", "r1")), want: true},
@@ -381,7 +412,7 @@ func TestTheRecordOfAChangeOnTopOfAnother(t *testing.T) {
 		{
 			name: "keeps what ran before both while the old container is there",
 			pod:  newPod(patched("web:bad", "rb"), observed, runs("web:v1", "A", waiting("ErrImagePull"))), to: "web:v1",
-			want: ContainerBefore{Name: "app", Image: "web:v1", ImageID: "web@sha256:1", ContainerID: "A"},
+			want: ContainerBefore{Name: "app", Image: "web:v1", ImageID: "web@sha256:1", ContainerID: "A", Passed: []string{"web:bad"}},
 		},
 		{
 			name: "is of the first change once that is done",
@@ -391,7 +422,7 @@ func TestTheRecordOfAChangeOnTopOfAnother(t *testing.T) {
 		{
 			name: "is what the status says where an old image crashed on under a new ID",
 			pod:  newPod(patched("web:v2", "r2"), runs("web:v1", "B", running())), to: "web:v3",
-			want: ContainerBefore{Name: "app", Image: "web:v1", ImageID: "web@sha256:1", ContainerID: "B"},
+			want: ContainerBefore{Name: "app", Image: "web:v1", ImageID: "web@sha256:1", ContainerID: "B", Passed: []string{"web:v2"}},
 		},
 	} {
 		t.Run(r.name, func(t *testing.T) {

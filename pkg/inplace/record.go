@@ -42,6 +42,10 @@ type ContainerBefore struct {
 	ContainerID string `json:"containerID,omitempty"`
 	// RestartCount that the kubelet had counted.
 	RestartCount int32 `json:"restartCount,omitempty"`
+	// Stopped: it did not run, but waited to be started again, or for its image.
+	Stopped bool `json:"stopped,omitempty"`
+	// Passed are images that earlier changes wanted and that were given up before they were seen to run. The kubelet may still be at one of them.
+	Passed []string `json:"passed,omitempty"`
 }
 
 // errNoRecord says that a pod was never changed in place.
@@ -108,7 +112,10 @@ func (r Record) begun(pod *corev1.Pod, containers []string) Record {
 
 func beforeOf(pod *corev1.Pod, name string) ContainerBefore {
 	status := containerStatus(pod, name)
-	return ContainerBefore{Name: name, Image: specImage(pod, name), ImageID: status.ImageID, ContainerID: status.ContainerID, RestartCount: status.RestartCount}
+	return ContainerBefore{
+		Name: name, Image: specImage(pod, name), ImageID: status.ImageID, ContainerID: status.ContainerID, RestartCount: status.RestartCount,
+		Stopped: status.State.Running == nil,
+	}
 }
 
 // newRecord of a change that restarts the named containers. A container that an earlier change in progress has not touched yet keeps what that change
@@ -126,6 +133,7 @@ func newRecord(pod *corev1.Pod, holder, revision string, containers []string, no
 			} else {
 				before.Image = status.Image
 			}
+			before.Passed = append(slices.Clone(e.Passed), specImage(pod, name))
 		}
 		r.Containers = append(r.Containers, before)
 	}
