@@ -1,7 +1,7 @@
 # What people type. Everything else is a command of its own that these call.
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down demo test unit simulate integration e2e fleet-tests fleet-12 bench conformance lint generate verify-generated
+.PHONY: help build up down demo test unit simulate integration e2e e2e-real fleet-tests fleet-12 bench conformance lint generate verify-generated
 
 TEST_FLEET := $(CURDIR)/.periplus/test-fleet
 PERIPLUS   := bash test/cli.sh
@@ -39,6 +39,9 @@ fleet-tests: ## conformance of the nodes and whole releases, on a fleet of their
 e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RUN chooses tests)
 	$(PERIPLUS) local up --dir $(TEST_FLEET)
 	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -parallel 4 -timeout 30m -run '$(E2E_RUN)' ./test/e2e
+
+e2e-real: ## conformance and in-place changes on real kubelets and containers (Linux, root, Debian's containerd), on a fleet that ends with them
+	bash test/e2e-real.sh $(CURDIR)/.periplus/real
 
 fleet-12: ## a release over twelve members on one machine, ten of them lean: 8 GB of memory, ten minutes; the fleet ends with it
 	bash test/fleet-12.sh $(CURDIR)/.periplus/fleet-12

@@ -27,9 +27,9 @@ const (
 // Builder builds the programs of a fleet once per version into a cache that all checkouts of a user share:
 // <cache>/bin/<module>-<version>/<program>. Beside a program, <program>.stamp tells what it was built from.
 type Builder struct {
-	Source   string
-	Cache    string
-	Assets   string
+	Source string
+	Cache  string
+	Assets string
 	// Real says that the programs of real nodes are needed too.
 	Real     bool
 	progress *Progress
