@@ -253,11 +253,15 @@ func (l *live) setGate(condition string, status corev1.ConditionStatus) {
 
 func (l *live) patch(patch string, subresource ...string) *corev1.Pod {
 	l.t.Helper()
-	p, err := l.c.client.CoreV1().Pods(l.c.namespace).Patch(l.t.Context(), l.name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, subresource...)
+	p, err := l.tryPatch(patch, subresource...)
 	if err != nil {
 		l.t.Fatalf("patching pod %s: %v", l.name, err)
 	}
 	return p
+}
+
+func (l *live) tryPatch(patch string, subresource ...string) (*corev1.Pod, error) {
+	return l.c.client.CoreV1().Pods(l.c.namespace).Patch(l.t.Context(), l.name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, subresource...)
 }
 
 // resize writes the cpu that a container requests through the pod's resize subresource, and returns the pod since.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -29,7 +30,7 @@ func TestKubelet(t *testing.T) {
 		"an in-place change of two containers at once restarts both once":                           twoAtOnce,
 		"a change to a change that is under way ends with the last image":                           changeOfMind,
 		"a change of cpu is made in the running container, and says so when it is done":             resize,
-		"a change of cpu that no node could give is infeasible, until it is taken back":             resizeInfeasible,
+		"a change of cpu to more than its node has is refused by the API server, and no other is":   resizeRefused,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -294,19 +295,18 @@ func resize(t *testing.T, c *cluster) {
 	}
 }
 
-func resizeInfeasible(t *testing.T, c *cluster) {
+func resizeRefused(t *testing.T, c *cluster) {
 	l := c.create(t, sized("10m"))
 	l.await("it is ready", ready)
-	l.resize("app", "1000")
-	p := l.await("the kubelet says that it cannot be", func(p *corev1.Pod) bool {
-		r := condition(p, corev1.PodResizePending)
-		return r.Status == corev1.ConditionTrue && r.Reason == corev1.PodReasonInfeasible && r.Message != ""
-	})
-	if r := status(p, "app").Resources; r == nil || r.Requests.Cpu().String() != "10m" || !ready(p) {
-		t.Errorf("resources %+v, ready %t: it should run on with what it had", r, ready(p))
+	_, err := l.tryPatch(`{"spec":{"containers":[{"name":"app","resources":{"requests":{"cpu":"100k"}}}]}}`, "resize")
+	if !apierrors.IsForbidden(err) || !apierrors.HasStatusCause(err, "NodeCapacity") {
+		t.Errorf("the answer is %v, want one that forbids it for want of NodeCapacity", err)
 	}
-	l.resize("app", "10m")
-	l.await("taken back, nothing is pending", func(p *corev1.Pod) bool { return !stands(p) })
+	l.resize("app", "20m")
+	l.await("a smaller change is made", func(p *corev1.Pod) bool {
+		r := status(p, "app").Resources
+		return r != nil && r.Requests.Cpu().String() == "20m" && !stands(p)
+	})
 }
 
 // stands says whether a resize is pending or in progress.

@@ -15,14 +15,16 @@ import (
 // failureLabel is what simulated nodes understand; see docs/local-fleet.md.
 const failureLabel = "local.periplus.dev/node-failure"
 
-// TestSimulation is what simulated nodes promise beside being like real ones: how long an image takes is said by its tag, and a node fails by a
-// label. Real nodes do not, so there is nothing of it to run on them.
+// TestSimulation is what simulated nodes promise beside being like real ones: how long an image takes is said by its tag, a node fails by a
+// label, and more cpu than 64 is infeasible, as kubelets say whose API server lets such a resize through. Real nodes do not, so there is nothing of it to run on
+// them.
 func TestSimulation(t *testing.T) {
 	if nodesAre(t) == realNodes {
 		return
 	}
 	c := newCluster(t)
 	for name, test := range map[string]func(*testing.T, *cluster){
+		"a change of cpu to more than 64 is infeasible, until it is taken back":     resizeInfeasible,
 		"a slow image keeps its pod waiting and then runs":                          slow,
 		"pods on a node that fails are not ready, and are again when it comes back": nodeFailure,
 	} {
@@ -68,4 +70,19 @@ func nodeFailure(t *testing.T, c *cluster) {
 	if status(p, "app").ContainerID != status(old, "app").ContainerID {
 		t.Error("its container was restarted")
 	}
+}
+
+func resizeInfeasible(t *testing.T, c *cluster) {
+	l := c.create(t, sized("10m"))
+	l.await("it is ready", ready)
+	l.resize("app", "1000")
+	p := l.await("the kubelet says that it cannot be", func(p *corev1.Pod) bool {
+		r := condition(p, corev1.PodResizePending)
+		return r.Status == corev1.ConditionTrue && r.Reason == corev1.PodReasonInfeasible && r.Message != ""
+	})
+	if r := status(p, "app").Resources; r == nil || r.Requests.Cpu().String() != "10m" || !ready(p) {
+		t.Errorf("resources %+v, ready %t: it should run on with what it had", r, ready(p))
+	}
+	l.resize("app", "10m")
+	l.await("taken back, nothing is pending", func(p *corev1.Pod) bool { return !stands(p) })
 }
