@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"cmp"
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -23,24 +21,45 @@ type InPlacePod struct {
 	Leaving bool
 	// Closed: its gate was closed for a change.
 	Closed bool
-	// Ended: it failed or succeeded, and will never run again.
+	// Ended: it failed or succeeded and will never run again, or it waited in vain for room on its node. Nothing is lost by deleting it.
 	Ended bool
 	// Rebuild: it cannot get to the update revision in place.
 	Rebuild bool
+	// Unwanted: somebody named it to be deleted, before others or instead of them.
+	Unwanted bool
+	// Priority of its move: the greater, the earlier.
+	Priority int32
+	// Scatter is what it has in common with pods that it is to be moved apart from: the value of a label, or its node.
+	Scatter string
 	Created time.Time
 }
+
+// serves says whether clients still reach the pod, as far as its gate and its kubelet have it.
+func (pod *InPlacePod) serves() bool { return pod.Ready && !pod.Closed && !pod.Leaving }
 
 // InPlaceSetState is one observation of an InPlaceSet and its pods.
 type InPlaceSetState struct {
 	Replicas       int32
 	Partition      *intstr.IntOrString
 	MaxUnavailable *intstr.IntOrString
-	Paused         bool
+	// MaxSurge is how many pods above Replicas an update may make; none where nil.
+	MaxSurge *intstr.IntOrString
+	// ScaleUnavailable is how many pods may be unavailable while pods are added; no limit where nil.
+	ScaleUnavailable *intstr.IntOrString
+	// Established is how many pods there were before. Those that are missing below it got lost, and are made again whatever ScaleUnavailable says.
+	Established int32
+	Paused      bool
 	// Refused: the change does not fit in place and the set wants nothing else. It is held back whole.
 	Refused bool
+	// Spread pods of the same priority by their Scatter.
+	Spread bool
 	// Current is the revision that pods stay on, Update the one of the template.
 	Current, Update string
 	Pods            []InPlacePod
+	// Budgets names the disruption budgets that a pod is under, and Left says how many pods one of them still lets go. They are asked only about
+	// pods that would be taken out of service; nil where there are no budgets.
+	Budgets func(pod *InPlacePod) []string
+	Left    func(budget string) int32
 }
 
 // InPlaceSetPlan is all that is to be done after one observation. What it names are pods that are to move; each of them goes step by step, and what is
@@ -52,7 +71,8 @@ type InPlaceSetPlan struct {
 	Discard []string
 	// ScaleDown are pods that are too many.
 	ScaleDown []string
-	// Rebuild are pods to delete, so that another is created on the update revision.
+	// Rebuild are pods to delete, so that others are made in their place: on the update revision where they cannot get there otherwise; on either
+	// where they are unwanted.
 	Rebuild []string
 	// Update are pods to change in place.
 	Update []string
@@ -61,48 +81,76 @@ type InPlaceSetPlan struct {
 	Expected int32
 	// Waiting is how many pods would move but for maxUnavailable.
 	Waiting int32
+	// WaitingFor is how many pods would move but for each disruption budget. A pod under several counts for the first that refuses.
+	WaitingFor map[string]int32
+	// Later is how many pods are missing and not created yet, because ScaleUnavailable pods are unavailable.
+	Later int32
 	// Unavailable is how many pods are missing or not available, for any reason, those that the plan takes out of service included; MaxUnavailable
 	// is the limit.
 	Unavailable, MaxUnavailable int32
+	// Surge is how many pods there are above replicas, those to create included, because an update goes on.
+	Surge int32
 }
 
 // InPlaceSet decides from one observation how many pods to create, delete and update, and which.
 //
 // The limit: no available pod is taken out of service unless at least replicas - maxUnavailable stay available; pods that are missing, starting,
 // broken or on their way all count. A pod that is ready, but not for minReadySeconds, serves too: it moves only while the limit holds. A pod that is
-// not ready takes nothing away when it moves, so it never waits.
+// not ready takes nothing away when it moves, so it never waits. Neither does it wait for a disruption budget; one that serves is taken only while each
+// budget that it is under lets one more go.
 //
 // The partition: pods stay on the current revision while at most partition of them are there; new pods are made to fill it. Where the template is
 // back at the current revision there is nothing to stay on: pods of any other revision are repaired.
+//
+// The surge: while pods are to move, up to maxSurge are made above replicas, on the update revision and no more than are to move. Once enough run the
+// update revision, the old ones that are left over go.
 func InPlaceSet(s InPlaceSetState) (InPlaceSetPlan, error) {
 	stay, err := staying(s)
 	if err != nil {
 		return InPlaceSetPlan{}, err
 	}
-	limit, err := MaxUnavailable(s.MaxUnavailable, s.Replicas)
+	l, err := limitsOf(s)
 	if err != nil {
 		return InPlaceSetPlan{}, err
 	}
-	p := InPlaceSetPlan{Expected: s.Replicas - stay, MaxUnavailable: limit}
+	p := InPlaceSetPlan{Expected: s.Replicas - stay, MaxUnavailable: l.unavailable}
 
-	pods := make([]InPlacePod, 0, len(s.Pods))
-	for _, pod := range s.Pods {
-		if pod.Ended {
+	pods := make([]*InPlacePod, 0, len(s.Pods))
+	var available, updated int32
+	for i := range s.Pods {
+		pod := &s.Pods[i]
+		switch {
+		case pod.Ended:
 			p.Discard = append(p.Discard, pod.Name)
-		} else {
-			pods = append(pods, pod)
+			continue
+		case pod.Available:
+			available++
+		}
+		if pod.Revision == s.Update {
+			updated++
+		}
+		pods = append(pods, pod)
+	}
+	b := budget{left: available - (s.Replicas - l.unavailable), of: s.Budgets, leftOf: s.Left}
+
+	missing := p.create(s, pods, stay, available, l)
+	quota := p.Expected - updated
+	for _, revision := range missing {
+		if revision == s.Update {
+			quota--
 		}
 	}
-	available := count(pods, func(pod InPlacePod) bool { return pod.Available })
-	b := budget{left: available - (s.Replicas - limit)}
-
-	p.Create = create(s, pods, stay)
-	pods = p.scaleDown(s, pods, stay, &b)
+	made := len(p.Create)
+	surge := p.surge(s, pods, max(quota, 0), stay, l)
+	quota -= int32(len(p.Create) - made)                                    // #nosec G115 -- at most quota.
+	p.Surge = min(surge, max(int32(len(pods)+len(p.Create))-s.Replicas, 0)) // #nosec G115 -- a set has at most 10000 pods, and as many again on their way.
+	pods = p.scaleDown(s, pods, shares{stay: stay, updated: updated, surge: surge, maxSurge: l.surge}, &b)
+	quota -= p.replace(s, pods, quota, &b)
 	if !s.Paused && !s.Refused {
-		p.update(s, pods, &b)
+		p.update(s, pods, quota, &b)
 	}
-	p.Waiting = b.refused
-	p.Unavailable = max(limit-b.left, 0)
+	p.Waiting, p.WaitingFor = b.refused, b.waiting
+	p.Unavailable = max(l.unavailable-b.left, 0)
 	return p, nil
 }
 
@@ -112,31 +160,37 @@ func CurrentRevision(s InPlaceSetState) string {
 	if len(s.Pods) == 0 || len(s.Pods) != int(s.Replicas) {
 		return s.Current
 	}
-	for _, pod := range s.Pods {
-		if pod.Revision != s.Update || !pod.Available || pod.Changing || pod.Ended {
+	for i := range s.Pods {
+		if pod := &s.Pods[i]; pod.Revision != s.Update || !pod.Available || pod.Changing || pod.Ended {
 			return s.Current
 		}
 	}
 	return s.Update
 }
 
-// budget is how many available pods may still be taken out of service.
-type budget struct {
-	left, refused int32
+// limits of one observation, as numbers of pods.
+type limits struct {
+	unavailable, surge int32
+	// scale is how many may be unavailable while pods are added; negative where there is no limit.
+	scale int32
 }
 
-func (b *budget) take(pod InPlacePod) bool {
-	switch {
-	case pod.Available && b.left > 0:
-		b.left--
-		return true
-	case !pod.Available && (!pod.Ready || pod.Closed || pod.Leaving):
-		return true // there is nothing to take.
-	case !pod.Available && b.left >= 0:
-		return true // it serves, and is counted as unavailable already.
+func limitsOf(s InPlaceSetState) (limits, error) {
+	var l limits
+	var err error
+	if l.surge, err = MaxSurge(s.MaxSurge, s.Replicas); err != nil {
+		return l, err
 	}
-	b.refused++
-	return false
+	if l.unavailable, err = MaxUnavailableWithSurge(s.MaxUnavailable, s.Replicas, l.surge); err != nil {
+		return l, err
+	}
+	l.scale = -1
+	if s.ScaleUnavailable != nil {
+		if l.scale, err = MaxUnavailable(s.ScaleUnavailable, s.Replicas); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
 }
 
 // staying is how many pods stay on another revision than the template's. It holds for a template that was set back to the current revision too: going back
@@ -147,128 +201,15 @@ func staying(s InPlaceSetState) (int32, error) {
 	case err != nil:
 		return 0, err
 	case s.Current == s.Update:
-		strays := count(s.Pods, func(pod InPlacePod) bool { return pod.Revision != s.Update && pod.Available && !pod.Ended })
+		var strays int32
+		for i := range s.Pods {
+			if pod := &s.Pods[i]; pod.Revision != s.Update && pod.Available && !pod.Ended {
+				strays++
+			}
+		}
 		return min(n, strays), nil
 	case s.Refused:
 		return s.Replicas, nil
 	}
 	return n, nil
-}
-
-// create returns the revisions of the pods that are missing: the current one while fewer than stay are on it.
-func create(s InPlaceSetState, pods []InPlacePod, stay int32) []string {
-	missing := int(s.Replicas) - len(pods)
-	if missing <= 0 {
-		return nil
-	}
-	current := count(pods, func(pod InPlacePod) bool { return pod.Revision == s.Current })
-	out := make([]string, 0, missing)
-	for range missing {
-		if current < stay {
-			out = append(out, s.Current)
-			current++
-		} else {
-			out = append(out, s.Update)
-		}
-	}
-	return out
-}
-
-// scaleDown picks the pods that are too many and returns the rest: first those that are on their way out already, then the not available, the not
-// ready before the ready, then those of the revision that is over its share, then the newest.
-func (p *InPlaceSetPlan) scaleDown(s InPlaceSetState, pods []InPlacePod, stay int32, b *budget) []InPlacePod {
-	surplus := len(pods) - int(s.Replicas)
-	if surplus <= 0 {
-		return pods
-	}
-	rest := slices.Clone(pods)
-	slices.SortFunc(rest, func(x, y InPlacePod) int {
-		return cmp.Or(
-			first(x.Leaving, y.Leaving), first(!x.Available, !y.Available), first(!x.Ready, !y.Ready),
-			y.Created.Compare(x.Created), cmp.Compare(x.Name, y.Name))
-	})
-	updated := count(rest, func(pod InPlacePod) bool { return pod.Revision == s.Update })
-	old := int32(len(rest)) - updated // #nosec G115 -- a set has at most 10000 pods, and as many again on their way out.
-	for range surplus {
-		wantUpdated := updated-(s.Replicas-stay) > old-stay
-		i := 0
-		for j := range rest {
-			if !sameRank(rest[0], rest[j]) {
-				break
-			}
-			if (rest[j].Revision == s.Update) == wantUpdated {
-				i = j
-				break
-			}
-		}
-		pod := rest[i]
-		if !b.take(pod) {
-			break
-		}
-		p.ScaleDown = append(p.ScaleDown, pod.Name)
-		rest = slices.Delete(rest, i, i+1)
-		if pod.Revision == s.Update {
-			updated--
-		} else {
-			old--
-		}
-	}
-	return rest
-}
-
-func sameRank(x, y InPlacePod) bool {
-	return x.Leaving == y.Leaving && x.Available == y.Available && x.Ready == y.Ready
-}
-
-// update picks the pods that get to the update revision: first those that are on their way already, then the not available, then those that are on
-// neither revision, then the oldest.
-func (p *InPlaceSetPlan) update(s InPlaceSetState, pods []InPlacePod, b *budget) {
-	quota := p.Expected - count(pods, func(pod InPlacePod) bool { return pod.Revision == s.Update })
-	for _, revision := range p.Create {
-		if revision == s.Update {
-			quota--
-		}
-	}
-	candidates := slices.DeleteFunc(slices.Clone(pods), func(pod InPlacePod) bool { return pod.Revision == s.Update })
-	slices.SortFunc(candidates, func(x, y InPlacePod) int {
-		return cmp.Or(
-			first(x.Closed, y.Closed), first(!x.Available, !y.Available), first(!x.Ready, !y.Ready),
-			first(x.Revision != s.Current, y.Revision != s.Current),
-			x.Created.Compare(y.Created), cmp.Compare(x.Name, y.Name))
-	})
-	for _, pod := range candidates {
-		if quota <= 0 {
-			return
-		}
-		quota--
-		if !b.take(pod) {
-			continue
-		}
-		if pod.Rebuild {
-			p.Rebuild = append(p.Rebuild, pod.Name)
-		} else {
-			p.Update = append(p.Update, pod.Name)
-		}
-	}
-}
-
-// first orders what is true before what is not.
-func first(x, y bool) int {
-	switch {
-	case x == y:
-		return 0
-	case x:
-		return -1
-	}
-	return 1
-}
-
-func count(pods []InPlacePod, is func(InPlacePod) bool) int32 {
-	var n int32
-	for _, pod := range pods {
-		if is(pod) {
-			n++
-		}
-	}
-	return n
 }

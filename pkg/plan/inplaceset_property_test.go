@@ -24,7 +24,9 @@ type world struct {
 	next int
 	// template numbers the revisions.
 	template int
-	log      []string
+	// spare is how many of the pods under budget x, those with an even number, may be away.
+	spare int32
+	log   []string
 }
 
 type worldPod struct {
@@ -33,6 +35,8 @@ type worldPod struct {
 	bad bool
 }
 
+func (p *worldPod) budgeted() bool { return p.Created.Unix()%2 == 0 }
+
 func (w *world) note(format string, args ...any) {
 	w.log = append(w.log, fmt.Sprintf(format, args...))
 }
@@ -40,10 +44,35 @@ func (w *world) note(format string, args ...any) {
 func (w *world) observe() InPlaceSetState {
 	s := w.set
 	s.Pods = nil
+	healthy, under := int32(0), int32(0)
 	for _, p := range w.pods {
 		s.Pods = append(s.Pods, p.InPlacePod)
+		if p.budgeted() && !p.Ended {
+			under++
+			if p.serves() {
+				healthy++
+			}
+		}
 	}
+	s.Budgets = func(pod *InPlacePod) []string {
+		if w.pod(pod.Name).budgeted() {
+			return []string{"x"}
+		}
+		return nil
+	}
+	s.Left = func(string) int32 { return healthy - (under - w.spare) }
 	return s
+}
+
+// settle remembers how many pods there were, as the controller does.
+func (w *world) settle() {
+	live := int32(0)
+	for _, p := range w.pods {
+		if !p.Ended {
+			live++
+		}
+	}
+	w.set.Established = min(w.set.Replicas, max(w.set.Established, live))
 }
 
 func (w *world) pod(name string) *worldPod {
@@ -130,7 +159,7 @@ func (w *world) user() {
 		v := intstr.FromString(fmt.Sprintf("%d%%", w.rng.IntN(101)))
 		return &v
 	}
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(13) {
 	case 0:
 		w.template++
 		w.set.Update = fmt.Sprintf("v%d", w.template)
@@ -173,14 +202,36 @@ func (w *world) user() {
 			pod.Ended = !pod.bad && w.rng.IntN(3) == 0
 			w.note("%s broke, bad %t, ended %t", pod.Name, pod.bad, pod.Ended)
 		}
+	case 9:
+		surge, unavailable := intstr.FromInt32(w.rng.Int32N(5)), intstr.FromInt32(w.rng.Int32N(3))
+		w.set.MaxSurge, w.set.MaxUnavailable = &surge, &unavailable
+		w.note("maxSurge %s, maxUnavailable %s", w.set.MaxSurge, w.set.MaxUnavailable)
+	case 10:
+		w.spare = w.rng.Int32N(4)
+		w.note("budget x lets %d be away", w.spare)
+	case 11:
+		if len(w.pods) > 0 {
+			pod := w.pods[w.rng.IntN(len(w.pods))]
+			pod.Unwanted = !pod.Unwanted
+			w.note("%s unwanted %t", pod.Name, pod.Unwanted)
+		}
+	case 12:
+		w.set.ScaleUnavailable = nil
+		if w.rng.IntN(3) > 0 {
+			v := intstr.FromInt32(1 + w.rng.Int32N(3))
+			w.set.ScaleUnavailable = &v
+		}
+		w.note("scale limit %v", w.set.ScaleUnavailable)
 	}
 }
 
 // broken says which promise a plan breaks in the state that it was made of.
 func broken(s InPlaceSetState, p InPlaceSetPlan) string {
-	limit, _ := MaxUnavailable(s.MaxUnavailable, s.Replicas)
+	l, _ := limitsOf(s)
+	limit := l.unavailable
 	by := map[string]InPlacePod{}
-	live, available, updated := 0, int32(0), int32(0)
+	unwanted := slices.ContainsFunc(s.Pods, func(pod InPlacePod) bool { return pod.Unwanted })
+	live, available, updated, leaving := int32(0), int32(0), int32(0), map[string]int32{}
 	for _, pod := range s.Pods {
 		by[pod.Name] = pod
 		if pod.Ended {
@@ -208,8 +259,26 @@ func broken(s InPlaceSetState, p InPlaceSetPlan) string {
 		if pod.Ready && !pod.Available && !pod.Closed && !pod.Leaving && !pod.Ended {
 			serving++
 		}
+		if s.Budgets != nil && pod.serves() && !pod.Ended {
+			for _, budget := range s.Budgets(&pod) {
+				leaving[budget]++
+			}
+		}
 	}
-	after := updated + int32(len(p.Update)+len(p.Rebuild))
+	for budget, n := range leaving {
+		if left := s.Left(budget); n > left {
+			return fmt.Sprintf("takes %d of budget %s, of which %d are left", n, budget, left)
+		}
+	}
+	after := updated + int32(len(p.Update))
+	for _, name := range p.Rebuild {
+		if !by[name].Unwanted {
+			after++
+			if s.Paused {
+				return "rebuilds for an update while paused"
+			}
+		}
+	}
 	for _, name := range p.ScaleDown {
 		if by[name].Revision == s.Update {
 			after--
@@ -220,20 +289,33 @@ func broken(s InPlaceSetState, p InPlaceSetPlan) string {
 			after++
 		}
 	}
+	replaced := int32(0) // an unwanted pod and its replacement are one.
+	for _, pod := range s.Pods {
+		if pod.Unwanted && (pod.Revision == s.Update || s.Current == s.Update) {
+			replaced++
+		}
+	}
+	creates := int32(len(p.Create))
+	above := max(live+creates-s.Replicas, 0) - max(live-s.Replicas, 0)
+	scaled := creates - above - max(min(s.Established, s.Replicas)-live, 0)
 	switch {
 	case taken > 0 && available-taken < s.Replicas-limit:
 		return fmt.Sprintf("takes %d of %d available of %d, limit %d", taken, available, s.Replicas, limit)
 	case serving > 0 && available < s.Replicas-limit:
 		return fmt.Sprintf("takes %d that serve while %d of %d are available, limit %d", serving, available, s.Replicas, limit)
-	case after > updated && after > p.Expected:
+	case after > updated && after-replaced > p.Expected:
 		return fmt.Sprintf("goes to %d updated, the partition lets %d", after, p.Expected)
-	case s.Paused && len(p.Update)+len(p.Rebuild) > 0:
+	case s.Paused && len(p.Update) > 0:
 		return "moves pods while paused"
-	case live+len(p.Create) < int(s.Replicas):
+	case live+creates+p.Later < s.Replicas, p.Later > 0 && s.ScaleUnavailable == nil:
 		return "creates too few"
-	case len(p.Create) > 0 && live+len(p.Create) > int(s.Replicas):
+	case creates > 0 && live+creates > s.Replicas+l.surge:
 		return "creates too many"
-	case live-len(p.ScaleDown) < int(s.Replicas) && len(p.ScaleDown) > 0:
+	case above > 0 && (s.Paused || s.Refused || !unwanted && slices.ContainsFunc(p.Create[creates-above:], func(revision string) bool { return revision != s.Update })):
+		return "surges while nothing may move, or on the old revision"
+	case l.scale >= 0 && scaled > max(l.scale-(live-available), 0):
+		return fmt.Sprintf("adds %d while %d of %d are unavailable, the limit of scaling is %d", scaled, live-available, live, l.scale)
+	case live-int32(len(p.ScaleDown)) < s.Replicas && len(p.ScaleDown) > 0:
 		return "scales down too many"
 	}
 	return ""
@@ -254,6 +336,7 @@ func TestInPlaceSetKeepsItsPromisesInRandomWorlds(t *testing.T) {
 			t.Fatalf("seed %d (go test -run RandomWorlds -seed %d): %s\nset %+v\nlast of the log:\n%v", seed, seed, why, w.observe(), w.log[max(0, len(w.log)-20):])
 		}
 		step := func(all bool) InPlaceSetPlan {
+			w.settle()
 			s := w.observe()
 			p, err := InPlaceSet(s)
 			if err != nil {
@@ -275,7 +358,7 @@ func TestInPlaceSetKeepsItsPromisesInRandomWorlds(t *testing.T) {
 		}
 
 		// Then the user fixes what he broke and goes home.
-		w.set.Paused = false
+		w.set.Paused, w.spare = false, max(w.spare, 1)
 		for _, pod := range w.pods {
 			pod.bad = false
 		}
@@ -301,7 +384,7 @@ func settled(w *world) bool {
 	}
 	updated := int32(0)
 	for _, pod := range s.Pods {
-		if !pod.Available || pod.Closed || pod.Leaving || pod.Changing {
+		if !pod.Available || pod.Closed || pod.Leaving || pod.Changing || pod.Unwanted {
 			return false
 		}
 		if pod.Revision == s.Update {
@@ -313,18 +396,34 @@ func settled(w *world) bool {
 
 func TestTheRandomWorldsNoticeABrokenPromise(t *testing.T) {
 	s := InPlaceSetState{Replicas: 3, Current: "v1", Update: "v2", Partition: intOrPercent("2"), MaxUnavailable: intOrPercent("1"), Pods: podsOf("v1 v1! v1")}
+	wide := s
+	wide.MaxUnavailable, wide.MaxSurge, wide.ScaleUnavailable = intOrPercent("3"), intOrPercent("1"), intOrPercent("1")
+	wide.Budgets = func(*InPlacePod) []string { return []string{"x"} }
+	wide.Left = func(string) int32 { return 0 }
+	scaling := wide
+	scaling.Replicas = 9
 	for _, r := range []struct {
 		name string
 		plan InPlaceSetPlan
+		in   *InPlaceSetState // s where nil
 		want bool
 	}{
+		{name: "a budget that is used up lets none go", in: &wide, plan: InPlaceSetPlan{Expected: 1, Update: []string{"p0"}}, want: true},
+		{name: "a budget does not hold a broken pod", in: &wide, plan: InPlaceSetPlan{Expected: 1, Update: []string{"p1"}}},
+		{name: "one pod may surge", in: &wide, plan: InPlaceSetPlan{Expected: 1, Create: []string{"v2"}}},
+		{name: "no more may surge than maxSurge", in: &wide, plan: InPlaceSetPlan{Expected: 3, Create: []string{"v2", "v2"}}, want: true},
+		{name: "none surges on the old revision", in: &wide, plan: InPlaceSetPlan{Expected: 3, Create: []string{"v1"}}, want: true},
+		{name: "no more are added than the limit of scaling lets", in: &scaling, plan: InPlaceSetPlan{Expected: 1, Create: []string{"v1"}, Later: 5}, want: true},
 		{name: "a broken pod may move", plan: InPlaceSetPlan{Expected: 1, Update: []string{"p1"}}},
 		{name: "an available pod may not move when the limit is used up", plan: InPlaceSetPlan{Expected: 1, Update: []string{"p0"}}, want: true},
 		{name: "no more than the partition lets", plan: InPlaceSetPlan{Expected: 0, Update: []string{"p1"}}, want: true},
 		{name: "no pod twice", plan: InPlaceSetPlan{Expected: 2, Update: []string{"p1", "p1"}}, want: true},
 		{name: "no pod too many", plan: InPlaceSetPlan{Create: []string{"v1"}}, want: true},
 	} {
-		if why := broken(s, r.plan); (why != "") != r.want {
+		if r.in == nil {
+			r.in = &s
+		}
+		if why := broken(*r.in, r.plan); (why != "") != r.want {
 			t.Errorf("%s: broken says %q", r.name, why)
 		}
 	}

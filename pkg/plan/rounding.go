@@ -6,7 +6,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// Percentages round the same way everywhere: partition up, maxUnavailable down but at least 1, maxSurge up.
+// Percentages round the same way everywhere: partition up, maxUnavailable down but at least 1 where nothing may surge, maxSurge up.
 
 // Partition is how many of replicas pods stay on the old revision: a percentage rounds up, nil is 0, a number above replicas is
 // replicas. Below 100 % with more than one replica at least one pod updates.
@@ -24,8 +24,14 @@ func Partition(p *intstr.IntOrString, replicas int32) (int32, error) {
 	return min(max(n, 0), replicas), nil
 }
 
-// MaxUnavailable is how many of replicas pods may be unavailable: a percentage rounds down, but never below 1.
+// MaxUnavailable is how many of replicas pods may be unavailable where nothing may surge: a percentage rounds down, but never below 1.
 func MaxUnavailable(m *intstr.IntOrString, replicas int32) (int32, error) {
+	return MaxUnavailableWithSurge(m, replicas, 0)
+}
+
+// MaxUnavailableWithSurge is how many of replicas pods may be unavailable where surge pods may be made above them: a percentage rounds down, but never
+// below 1 where none may, for then no pod could move. nil is 1.
+func MaxUnavailableWithSurge(m *intstr.IntOrString, replicas, surge int32) (int32, error) {
 	if m == nil {
 		return 1, nil
 	}
@@ -33,7 +39,22 @@ func MaxUnavailable(m *intstr.IntOrString, replicas int32) (int32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("maxUnavailable %q: %w", m.String(), err)
 	}
+	if surge > 0 {
+		return max(n, 0), nil
+	}
 	return max(n, 1), nil
+}
+
+// MaxSurge is how many pods above replicas may be made: a percentage rounds up, nil is 0.
+func MaxSurge(m *intstr.IntOrString, replicas int32) (int32, error) {
+	if m == nil {
+		return 0, nil
+	}
+	n, err := scaled(m, replicas, true)
+	if err != nil {
+		return 0, fmt.Errorf("maxSurge %q: %w", m.String(), err)
+	}
+	return max(n, 0), nil
 }
 
 // Count is how many of replicas pods a wish for updated pods means: a percentage rounds up, so that a wish above 0 % is at least one pod.
