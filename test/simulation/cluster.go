@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -61,17 +62,18 @@ func clientsFor(cfg *rest.Config) clients {
 
 // types of what is decoded, by resource.
 var types = map[string]func() runtime.Object{
-	"pods":                func() runtime.Object { return &corev1.Pod{} },
-	"endpointslices":      func() runtime.Object { return &discoveryv1.EndpointSlice{} },
-	"controllerrevisions": func() runtime.Object { return &appsv1.ControllerRevision{} },
-	"inplacesets":         func() runtime.Object { return &appsv1alpha1.InPlaceSet{} },
-	"customruns":          func() runtime.Object { return &v1beta1.CustomRun{} },
-	"pipelineruns":        func() runtime.Object { return &pipelinev1.PipelineRun{} },
-	"approvals":           func() runtime.Object { return &stagesv1alpha1.Approval{} },
-	"releases":            func() runtime.Object { return &stagesv1alpha1.Release{} },
-	"interventions":       func() runtime.Object { return &stagesv1alpha1.Intervention{} },
-	"freezes":             func() runtime.Object { return &stagesv1alpha1.Freeze{} },
-	"targets":             func() runtime.Object { return &stagesv1alpha1.Target{} },
+	"pods":                 func() runtime.Object { return &corev1.Pod{} },
+	"endpointslices":       func() runtime.Object { return &discoveryv1.EndpointSlice{} },
+	"controllerrevisions":  func() runtime.Object { return &appsv1.ControllerRevision{} },
+	"poddisruptionbudgets": func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
+	"inplacesets":          func() runtime.Object { return &appsv1alpha1.InPlaceSet{} },
+	"customruns":           func() runtime.Object { return &v1beta1.CustomRun{} },
+	"pipelineruns":         func() runtime.Object { return &pipelinev1.PipelineRun{} },
+	"approvals":            func() runtime.Object { return &stagesv1alpha1.Approval{} },
+	"releases":             func() runtime.Object { return &stagesv1alpha1.Release{} },
+	"interventions":        func() runtime.Object { return &stagesv1alpha1.Intervention{} },
+	"freezes":              func() runtime.Object { return &stagesv1alpha1.Freeze{} },
+	"targets":              func() runtime.Object { return &stagesv1alpha1.Target{} },
 }
 
 func decode(o *store.Object) runtime.Object {

@@ -89,7 +89,8 @@ func startMember(p *process) {
 		Kube: c.kube, Periplus: c.periplus,
 		Sets: p.inform(appsv1alpha1.SchemeGroupVersion.Group, "inplacesets", ""), Pods: p.inform("", "pods", appsv1alpha1.LabelInPlaceSet),
 		Revisions: p.inform("apps", "controllerrevisions", appsv1alpha1.LabelInPlaceSet), Slices: p.inform("discovery.k8s.io", "endpointslices", ""),
-		Clock: p.w.clock, Recorder: quiet{}, WritesAtOnce: 1, Enqueue: q.add, EnqueueAfter: q.addAfter,
+		Budgets: p.inform("policy", "poddisruptionbudgets", ""),
+		Clock:   p.w.clock, Recorder: quiet{}, WritesAtOnce: 1, Enqueue: q.add, EnqueueAfter: q.addAfter,
 	})
 }
 

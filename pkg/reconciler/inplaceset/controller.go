@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
@@ -22,6 +23,7 @@ import (
 	filteredpod "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
 	endpointsliceinformer "knative.dev/pkg/client/injection/kube/informers/discovery/v1/endpointslice"
 	filteredfactory "knative.dev/pkg/client/injection/kube/informers/factory/filtered"
+	"knative.dev/pkg/client/injection/kube/informers/policy/v1/poddisruptionbudget"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 
@@ -55,8 +57,10 @@ type Parts struct {
 	Kube                          kubernetes.Interface
 	Periplus                      versioned.Interface
 	Sets, Pods, Revisions, Slices cache.SharedIndexInformer
-	Clock                         clock.PassiveClock
-	Recorder                      record.EventRecorder
+	// Budgets are the PodDisruptionBudgets, all.
+	Budgets  cache.SharedIndexInformer
+	Clock    clock.PassiveClock
+	Recorder record.EventRecorder
 	// WritesAtOnce is how many pods of one set are written at the same time.
 	WritesAtOnce int
 	Enqueue      func(types.NamespacedName)
@@ -68,6 +72,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	r := &reconciler{
 		kube: p.Kube, periplus: p.Periplus,
 		sets: listers.NewInPlaceSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), revisions: p.Revisions.GetIndexer(), slices: p.Slices.GetIndexer(),
+		budgets: p.Budgets.GetIndexer(), ledger: newLedger(),
 		clock: p.Clock, recorder: p.Recorder, drains: newDrains(), memory: newMemory(),
 		writesAtOnce: p.WritesAtOnce, enqueue: p.Enqueue, enqueueAfter: p.EnqueueAfter,
 	}
@@ -79,6 +84,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	must(p.Pods.SetTransform(withoutManagedFields))
 	must(p.Revisions.SetTransform(withoutManagedFields))
 	must(p.Slices.SetTransform(onlyAddresses))
+	must(p.Budgets.SetTransform(onlyCounts))
 	must(p.Pods.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
 	must(p.Revisions.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
 	must(p.Slices.AddIndexers(cache.Indexers{byAddress: indexByAddress}))
@@ -93,6 +99,9 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 		set:  func(before, now *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(before, now)) },
 		gone: func(slice *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(slice, nil)) },
 	})
+	handle(p.Budgets, handlers[*policyv1.PodDisruptionBudget]{set: r.budgetChanged, gone: func(budget *policyv1.PodDisruptionBudget) {
+		r.wake(r.ledger.budgetChanged(types.NamespacedName{Namespace: budget.Namespace, Name: budget.Name}))
+	}})
 	return r.reconcile
 }
 
@@ -103,7 +112,7 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 	reconcile := Wire(Parts{
 		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx),
 		Sets: sets.Informer(), Pods: filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(),
-		Revisions: filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(),
+		Revisions: filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(), Budgets: poddisruptionbudget.Get(ctx).Informer(),
 		Clock: clock.RealClock{}, Recorder: newRecorder(ctx), WritesAtOnce: writesAtOnce,
 		Enqueue:      func(key types.NamespacedName) { impl.EnqueueKey(key) },
 		EnqueueAfter: func(key types.NamespacedName, after time.Duration) { impl.EnqueueKeyAfter(key, after) },
@@ -152,6 +161,7 @@ func (r *reconciler) setChanged(before, now *v1alpha1.InPlaceSet) {
 
 func (r *reconciler) podChanged(before, now *corev1.Pod) {
 	r.writtenPods.Observed(now)
+	r.wake(r.ledger.podChanged(before, now))
 	for _, pod := range []*corev1.Pod{before, now} {
 		if pod != nil {
 			r.enqueueOwner(pod)
@@ -162,6 +172,7 @@ func (r *reconciler) podChanged(before, now *corev1.Pod) {
 func (r *reconciler) podGone(pod *corev1.Pod) {
 	r.writtenPods.Removed(pod)
 	r.drains.forget(pod.UID)
+	r.ledger.podGone(pod)
 	r.enqueueOwner(pod)
 }
 

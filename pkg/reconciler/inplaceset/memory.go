@@ -19,6 +19,9 @@ type remembered struct {
 	reported time.Time
 	// taken are names of pods that are not ours.
 	taken map[string]bool
+	// established is how many pods there were of those that are wanted, once counted.
+	established int32
+	counted     bool
 	// unfit are pods whose resize the API server refused, and in which words. It would refuse it again.
 	unfit map[types.UID]string
 }

@@ -134,9 +134,11 @@ type change struct {
 // decide fills in the plan.
 func (p *pass) decide() error {
 	strategy := p.set.Spec.UpdateStrategy
+	ranking, _ := rankingOf(p.set) // what cannot be read is among the problems.
 	p.state = plan.InPlaceSetState{
-		Replicas: replicasOf(p.set), Partition: strategy.Partition, MaxUnavailable: strategy.MaxUnavailable, Paused: strategy.Paused,
-		Current: p.current, Update: p.update,
+		Replicas: replicasOf(p.set), Partition: strategy.Partition, MaxUnavailable: strategy.MaxUnavailable, MaxSurge: strategy.MaxSurge, Paused: strategy.Paused,
+		ScaleUnavailable: p.set.Spec.ScaleStrategy.MaxUnavailable, Established: p.established, Spread: strategy.Scatter != "",
+		Current: p.current, Update: p.update, Budgets: p.budgets, Left: p.left,
 	}
 	p.compare(strategy.Type)
 	p.state.Refused = len(p.misfits) > 0 && strategy.Type == v1alpha1.InPlaceOnly
@@ -155,13 +157,15 @@ func (p *pass) decide() error {
 				revision, rebuild = "", true
 			}
 		}
-		p.state.Pods = append(p.state.Pods, plan.InPlacePod{
+		seen := plan.InPlacePod{
 			Name: pod.Name, Revision: revision, Created: pod.CreationTimestamp.Time,
 			Available: comes && left <= 0, Ready: inplace.Ready(pod),
 			Changing: inplace.UpdateInProgress(pod), Closed: closed == inplace.GateChanging, Leaving: closed == inplace.GateLeaving,
-			Ended:   pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded,
+			Ended:   ended(pod),
 			Rebuild: rebuild,
-		})
+		}
+		ranking.describe(pod, &seen)
+		p.state.Pods = append(p.state.Pods, seen)
 	}
 	if len(p.problems) > 0 {
 		return nil // an empty plan: what was begun is brought to its end, and nothing else moves.

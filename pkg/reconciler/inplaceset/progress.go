@@ -63,7 +63,7 @@ func (p *pass) progressing(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
 		return stopped(ReasonPodsFailing, failing.String())
 	case p.set.Spec.UpdateStrategy.Paused && toUpdate > 0 && starting <= 0:
 		return stopped(ReasonPaused, fmt.Sprintf("%d pods are to be changed to revision %s once spec.updateStrategy.paused is false", toUpdate, p.update))
-	case moves == 0 && p.plan.Unavailable == 0 && p.plan.Waiting == 0:
+	case moves == 0 && p.plan.Unavailable == 0 && p.plan.Waiting == 0 && len(p.plan.WaitingFor) == 0:
 		return p.atRest(s)
 	}
 	return goesOn(ReasonMoving, p.movement(s, failing))
@@ -103,6 +103,15 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
 	}
 	if p.plan.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d wait because %d of at most %d are unavailable", p.plan.Waiting, p.plan.Unavailable, p.plan.MaxUnavailable))
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.plan.WaitingFor)) {
+		parts = append(parts, fmt.Sprintf("%d wait for PodDisruptionBudget %s", p.plan.WaitingFor[name], name))
+	}
+	if p.plan.Later > 0 {
+		parts = append(parts, fmt.Sprintf("%d are made once no more than spec.scaleStrategy.maxUnavailable are unavailable", p.plan.Later))
+	}
+	if p.plan.Surge > 0 {
+		parts = append(parts, fmt.Sprintf("%d are above replicas until then", p.plan.Surge))
 	}
 	if failing.pods > 0 {
 		parts = append(parts, failing.String())

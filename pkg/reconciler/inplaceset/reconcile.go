@@ -32,6 +32,7 @@ type reconciler struct {
 	pods      cache.Indexer
 	revisions cache.Indexer
 	slices    cache.Indexer
+	budgets   cache.Indexer
 
 	writtenPods      *overlay.Store[*corev1.Pod]
 	writtenRevisions *overlay.Store[*appsv1.ControllerRevision]
@@ -40,6 +41,7 @@ type reconciler struct {
 	clock    clock.PassiveClock
 	recorder record.EventRecorder
 	drains   *drains
+	ledger   *ledger
 	memory   *memory
 
 	writesAtOnce int
@@ -60,10 +62,13 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err != nil {
 		return err
 	}
-	if err := p.decide(); err != nil {
+	r.establish(p)
+	if err := r.decideUnderBudgets(p); err != nil {
 		return err
 	}
-	errs := []error{r.create(ctx, p), r.move(ctx, p), r.forgetHistory(ctx, p), r.report(ctx, p)}
+	errs := []error{r.create(ctx, p), r.move(ctx, p)}
+	r.settle(p)
+	errs = append(errs, r.forgetHistory(ctx, p), r.report(ctx, p))
 	if p.wakeIn > 0 {
 		r.enqueueAfter(key, p.wakeIn)
 	}
@@ -74,6 +79,7 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 func (r *reconciler) set(key types.NamespacedName) (*v1alpha1.InPlaceSet, error) {
 	set, err := r.sets.InPlaceSets(key.Namespace).Get(key.Name)
 	if apierrors.IsNotFound(err) {
+		r.ledger.forget(key)
 		if uid, ok := r.memory.forget(key); ok {
 			r.writtenPods.Forget(uid)
 			r.writtenRevisions.Forget(uid)
@@ -113,8 +119,13 @@ type pass struct {
 	// refused are the resizes that the API server did not take, by pod; unfits is why pods, by name, cannot get to the update revision where they are.
 	refused map[types.UID]string
 	unfits  map[string]string
-	state   plan.InPlaceSetState
-	plan    plan.InPlaceSetPlan
+	// established is how many pods there were; budgets and left tell of disruption budgets, nil where there are none.
+	established int32
+	budgets     func(*plan.InPlacePod) []string
+	left        func(string) int32
+
+	state plan.InPlaceSetState
+	plan  plan.InPlaceSetPlan
 
 	// What came of it.
 	waits      waits

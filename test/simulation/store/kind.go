@@ -6,6 +6,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apiequality "k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -91,6 +92,10 @@ func builtins() []*Kind {
 		{
 			Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices", Kind: "EndpointSlice", Namespaced: true, unconditional: true,
 			typed: func() runtime.Object { return &discoveryv1.EndpointSlice{} }, counted: byAll,
+		},
+		{
+			Group: "policy", Version: "v1", Resource: "poddisruptionbudgets", Kind: "PodDisruptionBudget", Namespaced: true, unconditional: true,
+			typed: func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
 		},
 	}
 }
