@@ -22,20 +22,9 @@ const (
 // Available says whether a pod serves and has done so for minReadySeconds. A pod whose gate we closed is not available from that write on,
 // even while its Ready condition lags; and not again before the load balancers and hooks that let go of it took it back.
 func Available(pod *corev1.Pod, minReadySeconds int32, now time.Time) bool {
-	left, ok := AvailableIn(pod, minReadySeconds, now)
+	l := LookAt(pod)
+	left, ok := l.AvailableIn(minReadySeconds, now)
 	return ok && left <= 0
-}
-
-// AvailableIn returns how long until a pod is available if nothing changes; false if it will not be without a change.
-func AvailableIn(pod *corev1.Pod, minReadySeconds int32, now time.Time) (time.Duration, bool) {
-	if pod.DeletionTimestamp != nil || !Ready(pod) || !gateOpen(pod) || len(Missing(pod)) > 0 || UpdateInProgress(pod) {
-		return 0, false
-	}
-	if minReadySeconds <= 0 {
-		return 0, true
-	}
-	since := condition(pod, corev1.PodReady).LastTransitionTime
-	return since.Add(time.Duration(minReadySeconds) * time.Second).Sub(now), true
 }
 
 // Ready says what the pod's Ready condition says.

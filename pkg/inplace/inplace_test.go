@@ -231,7 +231,8 @@ func TestAvailable(t *testing.T) {
 			}
 		})
 	}
-	if left, ok := AvailableIn(newPod(), 90, noon); !ok || left != 30*time.Second {
+	look := LookAt(newPod())
+	if left, ok := look.AvailableIn(90, noon); !ok || left != 30*time.Second {
 		t.Errorf("AvailableIn of a pod ready for 60 s of 90 = %s, %t; want 30s", left, ok)
 	}
 }

@@ -222,7 +222,10 @@ func TestWhenAResizeIsDone(t *testing.T) {
 			pod.Status.ContainerStatuses[0].Resources = ptr.To(cpu(status))
 		}
 	}
-	infeasible := cond(corev1.PodResizePending, corev1.ConditionTrue, corev1.PodReasonInfeasible)
+	infeasible := func(pod *corev1.Pod) {
+		cond(corev1.PodResizePending, corev1.ConditionTrue, corev1.PodReasonInfeasible)(pod)
+		pod.Status.Conditions[len(pod.Status.Conditions)-1].Message = "no room"
+	}
 	for _, r := range []struct {
 		name             string
 		pod              *corev1.Pod
@@ -241,7 +244,7 @@ func TestWhenAResizeIsDone(t *testing.T) {
 			if got := !UpdateInProgress(r.pod); got != r.done {
 				t.Errorf("done: %t; want %t", got, r.done)
 			}
-			if _, got := ResizeInfeasible(r.pod); got != r.infeasible {
+			if got := LookAt(r.pod).Infeasible != ""; got != r.infeasible {
 				t.Errorf("infeasible: %t; want %t", got, r.infeasible)
 			}
 		})

@@ -126,9 +126,8 @@ func resizeStands(pod *corev1.Pod) bool {
 	return false
 }
 
-// ResizeInfeasible says whether the pod's node can never give what a change in place of it wants, and in which words the kubelet says so: the pod has to be
-// rebuilt.
-func ResizeInfeasible(pod *corev1.Pod) (why string, infeasible bool) {
+// infeasible says whether the pod's node can never give what a change in place of it wants, and in which words the kubelet says so: the pod has to be rebuilt.
+func infeasible(pod *corev1.Pod) (why string, yes bool) {
 	r, err := recordOf(pod)
 	if err != nil || len(r.Resize) == 0 {
 		return "", false

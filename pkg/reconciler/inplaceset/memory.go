@@ -24,6 +24,9 @@ type remembered struct {
 	counted     bool
 	// unfit are pods whose resize the API server refused, and in which words. It would refuse it again.
 	unfit map[types.UID]string
+	// looks and texts are of the last pass. Only a pass of the set reads and writes them, and there is one at a time.
+	looks looks
+	texts *texts
 }
 
 func newMemory() *memory { return &memory{sets: map[types.NamespacedName]*remembered{}} }
@@ -36,7 +39,7 @@ func (m *memory) know(key types.NamespacedName, uid string) (before string, repl
 	if known != nil && known.uid == uid {
 		return "", false
 	}
-	m.sets[key] = &remembered{uid: uid, taken: map[string]bool{}, unfit: map[types.UID]string{}}
+	m.sets[key] = &remembered{uid: uid, taken: map[string]bool{}, unfit: map[types.UID]string{}, looks: looks{}, texts: &texts{}}
 	if known == nil {
 		return "", false
 	}

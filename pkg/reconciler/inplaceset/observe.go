@@ -23,6 +23,8 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 	if err := r.ask(ctx, set); err != nil {
 		return nil, err
 	}
+	var looks looks
+	r.memory.of(keyOf(set), func(known *remembered) { looks, p.texts = known.looks, known.texts })
 	found, err := r.pods.ByIndex(byOwner, string(set.UID))
 	if err != nil {
 		return nil, fmt.Errorf("listing pods of InPlaceSet %s/%s: %w", set.Namespace, set.Name, err)
@@ -35,24 +37,16 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 	}
 	selector := selectorOf(set)
 	for _, pod := range r.writtenPods.Over(string(set.UID), cached) {
-		switch {
-		case pod.DeletionTimestamp != nil:
+		if pod.DeletionTimestamp != nil {
 			p.leaving = append(p.leaving, pod)
-		case isOurs(pod, set, selector):
-			p.pods = append(p.pods, pod)
-		default:
+			continue
+		}
+		if seen := looks.at(pod, set, selector); seen.ours {
+			p.pods, p.looked = append(p.pods, pod), append(p.looked, seen)
+		} else {
 			p.strayed = append(p.strayed, pod)
 		}
 	}
-	slices.SortFunc(p.pods, func(a, b *corev1.Pod) int {
-		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
-			return c
-		}
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
 	if err := r.revise(ctx, p); err != nil {
 		return nil, err
 	}
@@ -62,6 +56,8 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 		})
 		p.refused = maps.Clone(known.unfit)
 	})
+	looks.forgetAllBut(p.pods)
+	p.texts.forgetAllBut(p.history)
 	return p, nil
 }
 
@@ -142,15 +138,15 @@ func (p *pass) decide() error {
 	}
 	p.compare(strategy.Type)
 	p.state.Refused = len(p.misfits) > 0 && strategy.Type == v1alpha1.InPlaceOnly
-	for _, pod := range p.pods {
-		revision := pod.Labels[v1alpha1.LabelRevision]
-		left, comes := inplace.AvailableIn(pod, p.set.Spec.MinReadySeconds, p.now)
+	p.state.Pods = make([]plan.InPlacePod, 0, len(p.pods))
+	for _, look := range p.seen() {
+		pod, revision := look.pod, look.revision
+		left, comes := look.AvailableIn(p.set.Spec.MinReadySeconds, p.now)
 		if comes {
 			p.wakeAfter(left)
 		}
-		closed := inplace.ClosedFor(pod)
 		rebuild := p.changes[revision].rebuild
-		if why, unfit := p.unfit(pod); unfit {
+		if why, unfit := p.unfit(pod, look); unfit {
 			// It carries the update revision, and can never get there where it is.
 			p.unfits[pod.Name] = why
 			if strategy.Type != v1alpha1.InPlaceOnly {
@@ -159,9 +155,9 @@ func (p *pass) decide() error {
 		}
 		seen := plan.InPlacePod{
 			Name: pod.Name, Revision: revision, Created: pod.CreationTimestamp.Time,
-			Available: comes && left <= 0, Ready: inplace.Ready(pod),
-			Changing: inplace.UpdateInProgress(pod), Closed: closed == inplace.GateChanging, Leaving: closed == inplace.GateLeaving,
-			Ended:   ended(pod),
+			Available: comes && left <= 0, Ready: look.Ready,
+			Changing: look.Changing, Closed: look.ClosedFor == inplace.GateChanging, Leaving: look.ClosedFor == inplace.GateLeaving,
+			Ended:   look.ended,
 			Rebuild: rebuild,
 		}
 		ranking.describe(pod, &seen)
@@ -178,26 +174,22 @@ func (p *pass) decide() error {
 }
 
 // unfit says whether a pod's node or the API server refused what the update revision wants of it.
-func (p *pass) unfit(pod *corev1.Pod) (why string, unfit bool) {
-	if pod.Labels[v1alpha1.LabelRevision] != p.update {
+func (p *pass) unfit(pod *corev1.Pod, look *seenPod) (why string, unfit bool) {
+	if look.revision != p.update {
 		return "", false
 	}
 	if why, refused := p.refused[pod.UID]; refused {
 		return why, true
 	}
-	return inplace.ResizeInfeasible(pod)
+	return look.Infeasible, look.Infeasible != ""
 }
 
 // compare each revision that pods are on, and the current one, with the update revision.
 func (p *pass) compare(how v1alpha1.UpdateType) {
 	p.changes = map[string]change{}
 	to := p.template(p.update)
-	revisions := []string{p.current}
-	for _, pod := range p.pods {
-		revisions = append(revisions, pod.Labels[v1alpha1.LabelRevision])
-	}
 	misfits := map[string]bool{}
-	for _, revision := range revisions {
+	for revision := range p.used() {
 		if _, known := p.changes[revision]; known || revision == p.update || to == nil {
 			continue
 		}
@@ -207,7 +199,7 @@ func (p *pass) compare(how v1alpha1.UpdateType) {
 			misfits[fmt.Sprintf("spec.template (revision %q is not in the history)", revision)] = true
 			continue
 		}
-		c := inplace.Compare(from, to)
+		c := p.texts.compare(from, to)
 		p.changes[revision] = change{Change: c, rebuild: how == v1alpha1.ReCreate || !c.Fits()}
 		for _, path := range c.Misfits {
 			misfits[path] = true

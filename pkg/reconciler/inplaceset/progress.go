@@ -156,18 +156,17 @@ func (f failing) String() string {
 
 func (p *pass) failing() failing {
 	f := failing{reasons: map[string]failure{}}
-	for i, pod := range p.pods {
-		reason, message := whyFailing(pod)
-		if reason == "" || p.state.Pods[i].Available {
+	for i, seen := range p.seen() {
+		if seen.failing == "" || p.state.Pods[i].Available {
 			continue
 		}
 		f.pods++
-		of, known := f.reasons[reason]
-		if !known {
-			of.pod, of.message = pod.Name, message
+		of, known := f.reasons[seen.failing]
+		if !known || seen.pod.Name < of.pod {
+			of.pod, of.message = seen.pod.Name, seen.why
 		}
 		of.pods++
-		f.reasons[reason] = of
+		f.reasons[seen.failing] = of
 	}
 	return f
 }

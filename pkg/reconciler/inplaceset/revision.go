@@ -83,7 +83,7 @@ func (r *reconciler) updateRevision(ctx context.Context, p *pass) (string, error
 		newest = p.history[n-1].Revision
 	}
 	for _, known := range slices.Backward(p.history) {
-		template, err := templateOf(known)
+		template, err := p.texts.templateOf(known)
 		if err != nil || !apiequality.Semantic.DeepEqual(template, &p.set.Spec.Template) {
 			continue
 		}
@@ -158,7 +158,7 @@ func (p *pass) isMade(revision *appsv1.ControllerRevision) bool {
 func (p *pass) template(revision string) *corev1.PodTemplateSpec {
 	for _, known := range p.history {
 		if hashOf(known) == revision {
-			if template, err := templateOf(known); err == nil {
+			if template, err := p.texts.templateOf(known); err == nil {
 				return template
 			}
 		}
@@ -166,12 +166,26 @@ func (p *pass) template(revision string) *corev1.PodTemplateSpec {
 	return nil
 }
 
-// forgetHistory deletes the oldest revisions beyond the limit that no pod is on.
-func (r *reconciler) forgetHistory(ctx context.Context, p *pass) error {
-	used := map[string]bool{p.current: true, p.update: true, plan.CurrentRevision(p.state): true}
-	for _, pod := range slices.Concat(p.pods, p.leaving) {
+// used are the current revision and those that pods are on.
+func (p *pass) used() map[string]bool {
+	used := map[string]bool{p.current: true}
+	last := p.current
+	for _, pod := range p.seen() {
+		if pod.revision != last { // most are on one.
+			used[pod.revision] = true
+			last = pod.revision
+		}
+	}
+	for _, pod := range p.leaving {
 		used[pod.Labels[v1alpha1.LabelRevision]] = true
 	}
+	return used
+}
+
+// forgetHistory deletes the oldest revisions beyond the limit that no pod is on.
+func (r *reconciler) forgetHistory(ctx context.Context, p *pass) error {
+	used := p.used()
+	used[p.update], used[plan.CurrentRevision(p.state)] = true, true
 	limit := 10
 	if l := p.set.Spec.RevisionHistoryLimit; l != nil {
 		limit = int(*l)

@@ -41,12 +41,18 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 	var failed failures
 	var group errgroup.Group
 	group.SetLimit(r.writesAtOnce)
-	for _, pod := range p.pods {
+	for _, seen := range p.seen() {
+		pod := seen.pod
 		if discarded[pod.Name] {
 			group.Go(func() error { failed.add(r.deletePod(ctx, p, pod)); return nil })
 			continue
 		}
-		step, err := r.next(p, pod, wishes[pod.Name])
+		wish := wishes[pod.Name]
+		if wish == inplace.Serve && seen.Idle {
+			r.drains.forget(pod.UID)
+			continue
+		}
+		step, err := r.next(p, pod, wish)
 		if err != nil {
 			failed.add(err)
 			continue

@@ -48,7 +48,7 @@ func (w *waits) add(pod *corev1.Pod, step inplace.Step) {
 			w.claims[claim] = known
 		}
 		known.Pods++
-		if since := metav1.NewTime(step.Since.Truncate(time.Second)); known.Pod == "" || since.Before(&known.Since) {
+		if since := metav1.NewTime(step.Since.Truncate(time.Second)); known.Pod == "" || since.Before(&known.Since) || since.Equal(&known.Since) && pod.Name < known.Pod {
 			known.Pod, known.Since, known.For = pod.Name, since, what
 		}
 		w.late[claim] = w.late[claim] || step.TimedOut
