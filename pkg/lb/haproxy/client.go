@@ -52,14 +52,23 @@ func New(socket, backend string) (*Client, error) {
 
 // Look returns the process and the servers of the backend as they are now.
 func (c *Client) Look(ctx context.Context) (Seen, error) {
-	var answers [3]string
-	for i, command := range []string{"show info", "show servers state " + c.backend, "show stat " + c.backend + " 4 -1"} {
-		var err error
-		if answers[i], err = c.do(ctx, command); err != nil {
+	info, err := c.do(ctx, "show info")
+	if err != nil {
+		return Seen{}, err
+	}
+	state, err := c.do(ctx, "show servers state "+c.backend)
+	if err != nil {
+		return Seen{}, err
+	}
+	seen, id, err := parse(info, state)
+	if err == nil && id != "" {
+		var stat string
+		// By its id: of a frontend and a backend with the same name, show stat takes the frontend.
+		if stat, err = c.do(ctx, "show stat "+id+" 4 -1"); err != nil {
 			return Seen{}, err
 		}
+		err = seen.addSessions(stat)
 	}
-	seen, err := parse(answers[0], answers[1], answers[2])
 	if err != nil {
 		return Seen{}, fmt.Errorf("looking at backend %s of HAProxy at %s: %w", c.backend, c.address, err)
 	}

@@ -5,6 +5,7 @@
 //
 //   - A server that was added is in maintenance until it is enabled. Its backend needs a dynamic balance (roundrobin, leastconn, random). Nothing is taken
 //     over from default-server, and checks are configured by "check" but start with "enable health".
+//   - Where a frontend and a backend have the same name, "show stat" by name is the frontend's.
 //   - scur of "show stat" counts requests, in mode tcp connections, that the server has now: neither connections of clients that wait for their next
 //     request nor idle connections to the server, whatever http-reuse says.
 //   - "del server" is refused unless the server is in maintenance and has no stream, no connection and no queue. It is decided with all threads stopped:

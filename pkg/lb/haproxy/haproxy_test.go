@@ -25,8 +25,16 @@ web,sorry,0,0,0,0,,0,,
 `
 )
 
+func look(info, state, stat string) (Seen, error) {
+	seen, id, err := parse(info, state)
+	if err == nil && id != "" {
+		err = seen.addSessions(stat)
+	}
+	return seen, err
+}
+
 func TestWhatHAProxySaysIsRead(t *testing.T) {
-	got, err := parse(info, state, stat)
+	got, err := look(info, state, stat)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +46,7 @@ func TestWhatHAProxySaysIsRead(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
-	if empty, err := parse(info, strings.Join(strings.Split(state, "\n")[:2], "\n"), strings.Split(stat, "\n")[0]); err != nil || len(empty.Servers) > 0 {
+	if empty, err := look(info, strings.Join(strings.Split(state, "\n")[:2], "\n"), ""); err != nil || len(empty.Servers) > 0 {
 		t.Errorf("a backend without servers = %+v, %v", empty, err)
 	}
 }
@@ -54,8 +62,8 @@ func TestWhatDoesNotFitIsAnErrorAndNeverAnEmptyBackend(t *testing.T) {
 		"no sessions":                          {info, state, strings.Replace(stat, ",scur,", ",other,", 1)},
 		"a count that is none":                 {info, state, strings.Replace(stat, "b_12345678,0,0,1", "b_12345678,0,0,x", 1)},
 	} {
-		if got, err := parse(c[0], c[1], c[2]); err == nil {
-			t.Errorf("%s: parse = %+v, want an error", sentence, got)
+		if got, err := look(c[0], c[1], c[2]); err == nil {
+			t.Errorf("%s: it is read as %+v, want an error", sentence, got)
 		}
 	}
 }

@@ -48,36 +48,45 @@ const (
 	anyDrain = 0x08 | 0x10
 )
 
-// parse reads "show info", "show servers state" and "show stat". A server that is in one of the two lists and not in the other is an error: they were
-// changed by somebody, or HAProxy was restarted, between the two.
-func parse(info, state, stat string) (Seen, error) {
-	seen := Seen{Servers: map[string]Server{}}
+// parse reads "show info" and "show servers state". It returns the backend's id, which is known only where it has servers.
+func parse(info, state string) (seen Seen, id string, err error) {
+	seen.Servers = map[string]Server{}
 	if err := parseInfo(info, &seen); err != nil {
-		return Seen{}, err
+		return Seen{}, "", err
 	}
 	rows, err := parseState(state)
 	if err != nil {
-		return Seen{}, err
-	}
-	sessions, err := parseStat(stat)
-	if err != nil {
-		return Seen{}, err
+		return Seen{}, "", err
 	}
 	for _, row := range rows {
-		n, ok := sessions[row["srv_name"]]
-		if !ok {
-			return Seen{}, fmt.Errorf("server %s came while it was looked at", row["srv_name"])
-		}
-		server, err := row.server(n)
+		server, err := row.server()
 		if err != nil {
-			return Seen{}, fmt.Errorf("server %s: %w", row["srv_name"], err)
+			return Seen{}, "", fmt.Errorf("server %s: %w", row["srv_name"], err)
 		}
-		seen.Servers[row["srv_name"]] = server
+		seen.Servers[row["srv_name"]], id = server, row["be_id"]
 	}
-	if len(sessions) != len(seen.Servers) {
-		return Seen{}, errors.New("servers went while they were looked at")
+	return seen, id, nil
+}
+
+// addSessions reads "show stat". A server that is in one of the two lists and not in the other is an error: they were changed by somebody, or HAProxy was
+// restarted, between the two.
+func (s *Seen) addSessions(stat string) error {
+	sessions, err := parseStat(stat)
+	if err != nil {
+		return err
 	}
-	return seen, nil
+	for name, n := range sessions {
+		server, ok := s.Servers[name]
+		if !ok {
+			return fmt.Errorf("server %s came while the backend was looked at", name)
+		}
+		server.Sessions = n
+		s.Servers[name] = server
+	}
+	if len(sessions) != len(s.Servers) {
+		return errors.New("a server went while the backend was looked at")
+	}
+	return nil
 }
 
 func parseInfo(text string, seen *Seen) error {
@@ -125,8 +134,8 @@ func parseState(text string) ([]row, error) {
 	return rows, nil
 }
 
-func (r row) server(sessions int) (Server, error) {
-	s := Server{Sessions: sessions}
+func (r row) server() (Server, error) {
+	var s Server
 	admin, err := strconv.Atoi(r["srv_admin_state"])
 	if err != nil {
 		return s, fmt.Errorf("srv_admin_state: %w", err)

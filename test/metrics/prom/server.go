@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -227,7 +228,8 @@ func (s *Server) Log() string {
 	if err != nil {
 		return err.Error()
 	}
-	return tail(string(data), 20)
+	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
+	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }
 
 // Client calls the server with what it demands. There is one: a Prometheus bears 512 connections and no more.
