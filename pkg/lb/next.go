@@ -107,7 +107,7 @@ func retire(server *haproxy.Server, rules Rules) Act {
 		return Drain
 	case server.Sessions == 0:
 		return Remove
-	case server.Since >= rules.DrainTimeout:
+	case server.Since > rules.DrainTimeout: // whole seconds, of which the first may have been short.
 		return Cut
 	}
 	return Wait

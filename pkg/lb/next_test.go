@@ -51,11 +51,11 @@ func TestWhatIsDoneNextAboutOnePod(t *testing.T) {
 		{"a pod without an address is not claimed", &Pod{}, nil, long, rules, Rest},
 
 		{"a gate that closes drains the server", leaves(true), server(ready, 0, long), long, rules, Drain},
-		{"requests in flight are waited for", leaves(true), server(drain, 1, 29*time.Second), long, rules, Wait},
+		{"requests in flight are waited for", leaves(true), server(drain, 1, 30*time.Second), long, rules, Wait},
 		{"without requests in flight the server goes", leaves(true), server(drain, 0, 0), long, rules, Remove},
 		{"a server in maintenance whose last connection ended goes", leaves(true), server(maint, 0, 0), long, rules, Remove},
 		{"a session that came between the last look and the maintenance is waited for", leaves(true), server(maint, 1, 0), long, rules, Wait},
-		{"what is in flight after the drain timeout is cut", leaves(true), server(drain, 1, 30*time.Second), long, rules, Cut},
+		{"what is in flight after the drain timeout is cut", leaves(true), server(drain, 1, 31*time.Second), long, rules, Cut},
 		{"what was cut and does not end is cut again", leaves(true), server(maint, 1, 31*time.Second), long, rules, Cut},
 		{"the finalizer goes when HAProxy has no such server", leaves(true), nil, long, rules, Release},
 		{"a pod that left is left alone", leaves(false), nil, long, rules, Rest},

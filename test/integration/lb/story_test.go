@@ -306,7 +306,7 @@ func TestHAProxysOwnRefusalsAreTold(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "dynamic load balancing") {
 		t.Errorf("with a balance that takes no servers: %v", err)
 	}
-	w = newWorld(t, "level admin", "level operator")
+	w = newWorld(t, "mode 660 level admin", "mode 660 level operator")
 	err = w.api.Add(t.Context(), "web-0_0a1b2c3d", netip.MustParseAddrPort("127.0.0.1:1"), "")
 	if err == nil || !strings.Contains(err.Error(), "level admin") {
 		t.Errorf("with level operator: %v", err)
