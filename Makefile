@@ -30,7 +30,7 @@ unit: ## planners, guards, the frame, the CLI: without a fleet
 simulate: ## whole releases in memory while things break: SEEDS many, from FIRST on
 	go test -count=1 -timeout 24h -run TestWholeReleases ./test/simulation -seeds $(or $(SEEDS),300) -first $(or $(FIRST),1)
 
-integration: build ## admission policies and schemas, on a real API server
+integration: build ## what a real API server decides, and lb with a real HAProxy (Debian's, fetched where there is none)
 	go test -tags integration -count=1 ./test/integration/...
 
 fleet-tests: ## conformance of the nodes and whole releases, on a fleet of their own that ends with them

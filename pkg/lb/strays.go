@@ -2,6 +2,7 @@ package lb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -131,6 +132,9 @@ func eachHeld(ctx context.Context, kube kubernetes.Interface, cfg Config, do fun
 // Retire takes the finalizer off every pod of the namespace, for a HAProxy that was taken away for good, and returns of how many. No controller of that
 // name may run.
 func Retire(ctx context.Context, kube kubernetes.Interface, cfg Config) (int, error) {
+	if cfg.Name == "" || cfg.Namespace == "" {
+		return 0, errors.New("retiring a balancer: want its name and the namespace of its pods")
+	}
 	n := 0
 	err := eachHeld(ctx, kube, cfg, func(pod *corev1.Pod) error {
 		err := writeFinalizers(ctx, kube, pod, without(pod.Finalizers, cfg.Finalizer()))

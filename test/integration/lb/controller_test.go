@@ -40,24 +40,29 @@ type killing struct {
 
 var errKilled = errors.New("the controller was killed")
 
-// act does one write, unless the controller dies before it. What a dead one does is nothing.
-func (k *killing) act(ctx context.Context, what string, do func() error) error {
+// before a write: an error if the controller is dead, or dies now. What a dead one does is nothing.
+func (k *killing) before(ctx context.Context, what string) error {
 	if k == nil {
-		return do()
+		return nil
 	}
 	if ctx.Err() != nil {
 		return errKilled
 	}
-	n := k.count.Add(1)
-	if n == k.at {
+	if k.count.Add(1) == k.at {
 		k.what.Store(what)
-		defer k.kill()
 		if !k.after {
 			k.kill()
 			return errKilled
 		}
 	}
-	return do()
+	return nil
+}
+
+// done is after a write.
+func (k *killing) done() {
+	if k != nil && k.count.Load() == k.at {
+		k.kill()
+	}
 }
 
 func (w *world) config(change ...func(*lb.Config)) lb.Config {
@@ -143,12 +148,11 @@ func (s *writes) RoundTrip(r *http.Request) (*http.Response, error) {
 			s.world.t.Errorf("the finalizer of %s is taken off, and HAProxy has %+v", name, left)
 		}
 	}
-	var resp *http.Response
-	err = s.killing.act(s.ctx, "patch", func() (err error) {
-		resp, err = s.rt.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
-		return err
-	})
-	return resp, err
+	if err := s.killing.before(s.ctx, "patch"); err != nil {
+		return nil, err
+	}
+	defer s.killing.done()
+	return s.rt.RoundTrip(r.WithContext(context.WithoutCancel(r.Context())))
 }
 
 // balancer is HAProxy, as the controller commands it.
@@ -157,22 +161,30 @@ type balancer struct {
 	killing *killing
 }
 
+func (b *balancer) command(ctx context.Context, what string, do func() error) error {
+	if err := b.killing.before(ctx, what); err != nil {
+		return err
+	}
+	defer b.killing.done()
+	return do()
+}
+
 func (b *balancer) Add(ctx context.Context, server string, to netip.AddrPort, options string) error {
-	return b.killing.act(ctx, "add", func() error { return b.Client.Add(context.WithoutCancel(ctx), server, to, options) })
+	return b.command(ctx, "add", func() error { return b.Client.Add(context.WithoutCancel(ctx), server, to, options) })
 }
 
 func (b *balancer) Enable(ctx context.Context, server string, check bool) error {
-	return b.killing.act(ctx, "enable", func() error { return b.Client.Enable(context.WithoutCancel(ctx), server, check) })
+	return b.command(ctx, "enable", func() error { return b.Client.Enable(context.WithoutCancel(ctx), server, check) })
 }
 
 func (b *balancer) Drain(ctx context.Context, server string) error {
-	return b.killing.act(ctx, "drain", func() error { return b.Client.Drain(context.WithoutCancel(ctx), server) })
+	return b.command(ctx, "drain", func() error { return b.Client.Drain(context.WithoutCancel(ctx), server) })
 }
 
 func (b *balancer) Remove(ctx context.Context, server string) error {
-	return b.killing.act(ctx, "remove", func() error { return b.Client.Remove(context.WithoutCancel(ctx), server) })
+	return b.command(ctx, "remove", func() error { return b.Client.Remove(context.WithoutCancel(ctx), server) })
 }
 
 func (b *balancer) Cut(ctx context.Context, server string) error {
-	return b.killing.act(ctx, "cut", func() error { return b.Client.Cut(context.WithoutCancel(ctx), server) })
+	return b.command(ctx, "cut", func() error { return b.Client.Cut(context.WithoutCancel(ctx), server) })
 }
