@@ -108,7 +108,9 @@ func apiServerPart(l Layout, s *State, cluster string) part {
 	if len(realNodes(s, cluster)) > 0 {
 		// The node authorizer first: a kubelet gets at what its pods need and no further. Tokens are read at the start only.
 		p.args = append(p.args, "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction",
-			"--kubelet-client-certificate="+l.pki("kubelet-client.crt"), "--kubelet-client-key="+l.pki("kubelet-client.key"))
+			"--kubelet-client-certificate="+l.pki("kubelet-client.crt"), "--kubelet-client-key="+l.pki("kubelet-client.key"),
+			// No name service knows the nodes.
+			"--kubelet-preferred-address-types=InternalIP")
 		p.files = append(p.files, l.pki("tokens.csv"))
 		p.args = slices.DeleteFunc(p.args, func(arg string) bool { return arg == "--authorization-mode=RBAC" })
 	}

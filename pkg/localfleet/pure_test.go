@@ -166,6 +166,12 @@ func TestOptions(t *testing.T) {
 		"a fleet does not lose a unit by the way":  {has: &State{Members: 3, Nodes: 3, Units: []string{"a", "b"}}, asks: Options{Units: []string{"b"}}, want: "this fleet has the unit a"},
 		"a unit name is a label":                   {has: &State{}, asks: Options{Units: []string{"DC A"}}, want: "is not a unit name"},
 		"a fleet has a member at least":            {has: &State{}, asks: Options{Members: -1}, want: "1 to 16 members"},
+		"nodes are simulated or real":              {has: &State{}, asks: Options{NodesKind: "robust"}, want: "nodes are simulated or real"},
+		"a unit has one real node":                 {has: &State{}, asks: Options{NodesKind: Real, Nodes: 2}, want: "a unit has one real node"},
+		"a fleet of real nodes is made":            {has: &State{}, asks: Options{NodesKind: Real, Members: 1}},
+		"a fleet keeps its kind of nodes":          {has: &State{Members: 1, Nodes: 3, Units: []string{"a"}}, asks: Options{NodesKind: Real}, want: "nodes of this fleet are of the other kind"},
+		"a fleet of real nodes can be repaired":    {has: &State{Members: 1, Nodes: 1, Units: []string{"a"}, RealNodes: true}, asks: Options{}},
+		"a real node does not get company":         {has: &State{Members: 1, Nodes: 1, Units: []string{"a"}, RealNodes: true}, asks: Options{Nodes: 3}, want: "a unit has one real node"},
 		"more members than the machine can bear":   {has: &State{}, asks: Options{Members: 40}, want: "1 to 16 members"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,7 +39,31 @@ func removeRealNodes(ctx context.Context, l Layout) error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("removing what the nodes left: %w", err)
 	}
+	if err := removeDeviceSocket(); err != nil {
+		return fmt.Errorf("removing what the nodes left: %w", err)
+	}
 	return restoreKernelSettings(l)
+}
+
+// removeDeviceSocket removes the socket that every kubelet makes at this place, and its directories, where no kubelet has it any more.
+func removeDeviceSocket() error {
+	const socket = "/var/lib/kubelet/device-plugins/kubelet.sock"
+	conn, err := net.Dial("unix", socket)
+	if err == nil {
+		return conn.Close()
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return nil
+	}
+	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for dir := filepath.Dir(socket); dir != "/var/lib"; dir = filepath.Dir(dir) {
+		if os.Remove(dir) != nil {
+			break // something of others is in it.
+		}
+	}
+	return nil
 }
 
 // sandboxSockets are the sockets of the containers' shims. containerd puts them in /run/containerd/s, and a shim that is killed leaves its own.
