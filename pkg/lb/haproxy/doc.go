@@ -14,5 +14,5 @@
 //   - srv_time_since_last_change of "show servers state" starts anew when a server goes to drain, and so tells for how long it drains already.
 //   - A process that took over by a reload begins with what its configuration says: servers that were added are not in it.
 //
-// It is written by hand because the protocol is one line of text each way; HAProxy's own Go client brings the models of its whole configuration.
+// It is written by hand: the protocol is one line of text each way, and HAProxy's own Go client could not be had from the module proxy when this was written.
 package haproxy
