@@ -85,7 +85,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	must(p.Revisions.SetTransform(withoutManagedFields))
 	must(p.Slices.SetTransform(onlyAddresses))
 	must(p.Budgets.SetTransform(onlyCounts))
-	must(p.Pods.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
+	must(p.Pods.AddIndexers(cache.Indexers{byOwner: indexByOwner, byHeld: indexHeld}))
 	must(p.Revisions.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
 	must(p.Slices.AddIndexers(cache.Indexers{byAddress: indexByAddress}))
 
@@ -107,11 +107,11 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 
 // NewController wires the controller. The context must come from WithSelector.
 func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
-	sets := inplaceset.Get(ctx)
+	sets, pods := inplaceset.Get(ctx), filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer()
 	var impl *controller.Impl
 	reconcile := Wire(Parts{
 		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx),
-		Sets: sets.Informer(), Pods: filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(),
+		Sets: sets.Informer(), Pods: pods,
 		Revisions: filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(), Budgets: poddisruptionbudget.Get(ctx).Informer(),
 		Clock: clock.RealClock{}, Recorder: newRecorder(ctx), WritesAtOnce: writesAtOnce,
 		Enqueue:      func(key types.NamespacedName) { impl.EnqueueKey(key) },
@@ -124,7 +124,10 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 			if err != nil {
 				return nil, fmt.Errorf("listing InPlaceSets: %w", err)
 			}
-			keys := make([]types.NamespacedName, 0, len(all))
+			keys, err := heldKeys(pods.GetIndexer())
+			if err != nil {
+				return nil, err
+			}
 			for _, set := range all {
 				keys = append(keys, keyOf(set))
 			}

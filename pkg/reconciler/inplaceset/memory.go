@@ -22,6 +22,10 @@ type remembered struct {
 	// established is how many pods there were of those that are wanted, once counted.
 	established int32
 	counted     bool
+	// scaledDown are the pods that were taken for being too many, until they are gone.
+	scaledDown map[types.UID]bool
+	// told is when each kind of wait was last seen, by the reason of its Event.
+	told map[string]time.Time
 	// unfit are pods whose resize the API server refused, and in which words. It would refuse it again.
 	unfit map[types.UID]string
 	// looks and texts are of the last pass. Only a pass of the set reads and writes them, and there is one at a time.
@@ -39,7 +43,9 @@ func (m *memory) know(key types.NamespacedName, uid string) (before string, repl
 	if known != nil && known.uid == uid {
 		return "", false
 	}
-	m.sets[key] = &remembered{uid: uid, taken: map[string]bool{}, unfit: map[types.UID]string{}, looks: looks{}, texts: &texts{}}
+	m.sets[key] = &remembered{
+		uid: uid, taken: map[string]bool{}, told: map[string]time.Time{}, unfit: map[types.UID]string{}, looks: looks{}, texts: &texts{},
+	}
 	if known == nil {
 		return "", false
 	}

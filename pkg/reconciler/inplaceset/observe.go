@@ -161,6 +161,12 @@ func (p *pass) decide() error {
 			Rebuild: rebuild,
 		}
 		ranking.describe(pod, &seen)
+		if left, waits := waitsForNode(pod, p.now); waits && left > 0 {
+			p.forNode++
+			p.wakeAfter(left)
+		} else if waits {
+			seen.Ended = true
+		}
 		p.state.Pods = append(p.state.Pods, seen)
 	}
 	if len(p.problems) > 0 {

@@ -45,12 +45,17 @@ func (r *reconciler) create(ctx context.Context, p *pass) error {
 		}
 	}
 	names := r.freeNames(p, len(wanted))
+	freed := p.freedNodes(r.rememberScaledDown(p))
 	for at, batch := 0, 1; at < len(wanted); batch *= 2 {
 		end := min(at+batch, len(wanted))
 		var group errgroup.Group
 		group.SetLimit(r.writesAtOnce)
 		for i := at; i < end; i++ {
 			pod := newPod(p.set, templates[wanted[i]], names[i], wanted[i])
+			if wanted[i] == p.update && len(freed) > 0 && pod.Spec.NodeName == "" {
+				pin(pod, freed[0], p.now.Add(sameNodeOf(p.set)))
+				freed = freed[1:]
+			}
 			group.Go(func() error { return r.createPod(ctx, p, pod) })
 		}
 		if err := group.Wait(); err != nil {

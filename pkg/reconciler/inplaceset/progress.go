@@ -33,6 +33,8 @@ const (
 	ReasonRevisionMissing = v1alpha1.ReasonRevisionMissing
 	// ReasonCreateFailed: the API server refuses to create pods.
 	ReasonCreateFailed = "CreateFailed"
+	// ReasonProgressDeadlineExceeded: no pod got on for progressDeadlineSeconds. The message says what it would say otherwise.
+	ReasonProgressDeadlineExceeded = v1alpha1.ReasonProgressDeadlineExceeded
 	// ReasonDrainTimeout: a load balancer or hook did not let go of a pod, or did not take it back, in drainTimeoutSeconds, and the set holds.
 	ReasonDrainTimeout = "DrainTimeout"
 	// ReasonEnoughAvailable and ReasonTooFewAvailable are those of Available.
@@ -94,6 +96,9 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
 		if n := p.waits.pods[w.wait]; n > 0 {
 			parts = append(parts, fmt.Sprintf(w.text, n))
 		}
+	}
+	if p.forNode > 0 {
+		parts = append(parts, fmt.Sprintf("%d wait for room on the node of the pod before them", p.forNode))
 	}
 	for _, of := range s.WaitingFor {
 		parts = append(parts, claimWords(&of))
@@ -158,6 +163,9 @@ func (p *pass) failing() failing {
 	f := failing{reasons: map[string]failure{}}
 	for i, seen := range p.seen() {
 		if seen.failing == "" || p.state.Pods[i].Available {
+			continue
+		}
+		if left, waits := waitsForNode(seen.pod, p.now); waits && left > 0 {
 			continue
 		}
 		f.pods++

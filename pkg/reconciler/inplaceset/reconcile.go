@@ -52,11 +52,15 @@ type reconciler struct {
 // reconcile is one pass over one set.
 func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) error {
 	set, err := r.set(key)
-	if err != nil || set == nil {
+	if err != nil {
 		return err
 	}
-	if set.DeletionTimestamp != nil {
-		return nil // its pods and revisions go by their owner reference.
+	again, held := r.letGo(ctx, key, set)
+	if again > 0 {
+		r.enqueueAfter(key, again)
+	}
+	if set == nil || set.DeletionTimestamp != nil {
+		return held // its pods and revisions go by their owner reference.
 	}
 	p, err := r.observe(ctx, set)
 	if err != nil {
@@ -66,7 +70,7 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err := r.decideUnderBudgets(p); err != nil {
 		return err
 	}
-	errs := []error{r.create(ctx, p), r.move(ctx, p)}
+	errs := []error{held, r.create(ctx, p), r.move(ctx, p)}
 	r.settle(p)
 	errs = append(errs, r.forgetHistory(ctx, p), r.report(ctx, p))
 	if p.wakeIn > 0 {
@@ -129,7 +133,8 @@ type pass struct {
 	state plan.InPlaceSetState
 	plan  plan.InPlaceSetPlan
 
-	// What came of it.
+	// What came of it. forNode is how many pods wait for room on the node of the pod before them.
+	forNode    int
 	waits      waits
 	missing    string
 	createErr  error

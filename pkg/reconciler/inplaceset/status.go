@@ -19,6 +19,7 @@ const statusEvery = time.Second
 // report writes the status if it changed. While counts move it is written at most once in statusEvery; at once when somebody may wait for it (see urgent).
 func (r *reconciler) report(ctx context.Context, p *pass) error {
 	status := p.status()
+	r.tellWaits(p)
 	before := &p.set.Status
 	if apiequality.Semantic.DeepEqual(before, status) {
 		return nil
@@ -92,7 +93,7 @@ func (p *pass) status() *v1alpha1.InPlaceSetStatus {
 			}
 		}
 	}
-	for _, c := range []metav1.Condition{p.progressing(s), p.available(s)} {
+	for _, c := range []metav1.Condition{p.withDeadline(s, p.progressing(s)), p.available(s)} {
 		c.ObservedGeneration = p.set.Generation
 		c.LastTransitionTime = metav1.NewTime(p.now)
 		meta.SetStatusCondition(&s.Conditions, c)
