@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
@@ -114,10 +115,28 @@ func problemsOf(set *v1alpha1.InPlaceSet) []string {
 	if len(template.Spec.Containers) == 0 {
 		out = append(out, "spec.template.spec.containers: there is none")
 	}
+	for _, name := range set.Spec.UpdateStrategy.ContainerOrder {
+		if !changesInPlace(&template.Spec, name) {
+			out = append(out, fmt.Sprintf("spec.updateStrategy.containerOrder: the template has no container or native sidecar named %q", name))
+		}
+	}
+	if key := set.Spec.UpdateStrategy.Scatter; key != "" && len(validation.IsQualifiedName(key)) > 0 {
+		out = append(out, fmt.Sprintf("spec.updateStrategy.scatter: %q is no key of a label", key))
+	}
+	_, unread := rankingOf(set)
+	out = append(out, unread...)
 	if len(set.Name) > maxNameLength {
 		out = append(out, fmt.Sprintf("metadata.name: has %d characters; pods are named after it, so it must have at most %d", len(set.Name), maxNameLength))
 	}
 	return out
+}
+
+// changesInPlace says whether a template has a container, or native sidecar, of this name.
+func changesInPlace(spec *corev1.PodSpec, name string) bool {
+	return slices.ContainsFunc(spec.Containers, func(c corev1.Container) bool { return c.Name == name }) ||
+		slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
+			return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+		})
 }
 
 // change of pods on one revision to the update revision.

@@ -126,6 +126,15 @@ func TestProblemsOf(t *testing.T) {
 		{name: "pods that end", change: func(s *v1alpha1.InPlaceSet) { s.Spec.Template.Spec.RestartPolicy = corev1.RestartPolicyNever }, says: "restartPolicy"},
 		{name: "pods with a deadline", change: func(s *v1alpha1.InPlaceSet) { s.Spec.Template.Spec.ActiveDeadlineSeconds = new(int64) }, says: "activeDeadlineSeconds"},
 		{name: "no container", change: func(s *v1alpha1.InPlaceSet) { s.Spec.Template.Spec.Containers = nil }, says: "containers"},
+		{name: "an order that names no container", change: func(s *v1alpha1.InPlaceSet) { s.Spec.UpdateStrategy.ContainerOrder = []string{"app", "proxy"} }, says: `containerOrder: the template has no container or native sidecar named "proxy"`},
+		{name: "an order that names an init container which ends", change: func(s *v1alpha1.InPlaceSet) {
+			s.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "init"}}
+			s.Spec.UpdateStrategy.ContainerOrder = []string{"init"}
+		}, says: "containerOrder"},
+		{name: "scattering by what is no label", change: func(s *v1alpha1.InPlaceSet) { s.Spec.UpdateStrategy.Scatter = "a b" }, says: "scatter"},
+		{name: "a priority that cannot be read", change: func(s *v1alpha1.InPlaceSet) {
+			s.Spec.UpdateStrategy.Priority = []v1alpha1.UpdatePriority{{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"a": "b c"}}}}
+		}, says: "spec.updateStrategy.priority[0].selector"},
 		{name: "a name too long for its pods", change: func(s *v1alpha1.InPlaceSet) { s.Name = strings.Repeat("x", maxNameLength+1) }, says: "metadata.name"},
 	} {
 		t.Run(r.name, func(t *testing.T) {

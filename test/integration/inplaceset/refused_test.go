@@ -1,0 +1,86 @@
+//go:build integration
+
+package inplaceset
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+)
+
+func TestWhatTheAPIServerRefuses(t *testing.T) {
+	w := newWorld(t)
+	w.create(1, `{maxUnavailable: 1, gracePeriodSeconds: 0}`)
+	w.until("the policy is in force", func() (bool, any) { // it takes the API server a moment to compile it.
+		err := w.try(`{"updateStrategy":{"containerOrder":["nobody"]}}`)
+		return err != nil, err
+	})
+	for _, r := range []struct{ name, patch, says string }{
+		{"labels that the selector does not match", `{"template":{"metadata":{"labels":{"app":"other"}}}}`, "app=web is missing"},
+		{"another selector", `{"selector":{"matchLabels":{"app":"other"}},"template":{"metadata":{"labels":{"app":"other"}}}}`, "spec.selector: cannot be changed"},
+		{"fewer than no pods", `{"replicas":-1}`, "spec.replicas"},
+		{"more pods than can be", `{"replicas":10001}`, "spec.replicas"},
+		{"a partition above 100 percent", `{"updateStrategy":{"partition":"101%"}}`, "spec.updateStrategy.partition: must be a number of pods, 0 or more, or a percentage from 0% to 100%"},
+		{"a partition below zero", `{"updateStrategy":{"partition":-1}}`, "spec.updateStrategy.partition: must be"},
+		{"a partition that is no number", `{"updateStrategy":{"partition":"half"}}`, "spec.updateStrategy.partition: must be"},
+		{"maxUnavailable above 100 percent", `{"updateStrategy":{"maxUnavailable":"200%"}}`, "spec.updateStrategy.maxUnavailable: must be"},
+		{"maxUnavailable below zero", `{"updateStrategy":{"maxUnavailable":-2}}`, "spec.updateStrategy.maxUnavailable: must be"},
+		{"no pod unavailable and none above", `{"updateStrategy":{"maxUnavailable":0}}`, "may be 0 only where maxSurge is more"},
+		{"no percent unavailable and none above", `{"updateStrategy":{"maxUnavailable":"0%","maxSurge":"0%"}}`, "may be 0 only where maxSurge is more"},
+		{"maxSurge above 100 percent", `{"updateStrategy":{"maxSurge":"101%"}}`, "spec.updateStrategy.maxSurge: must be"},
+		{"maxSurge below zero", `{"updateStrategy":{"maxSurge":-1}}`, "spec.updateStrategy.maxSurge: must be"},
+		{"a surge in place only", `{"updateStrategy":{"type":"InPlaceOnly","maxSurge":1}}`, "which type InPlaceOnly never does"},
+		{"a type that there is not", `{"updateStrategy":{"type":"Rolling"}}`, "spec.updateStrategy.type"},
+		{"no pod unavailable while scaling", `{"scaleStrategy":{"maxUnavailable":0}}`, "spec.scaleStrategy.maxUnavailable: must be"},
+		{"no percent unavailable while scaling", `{"scaleStrategy":{"maxUnavailable":"0%"}}`, "spec.scaleStrategy.maxUnavailable: must be"},
+		{"a grace period below zero", `{"updateStrategy":{"gracePeriodSeconds":-1}}`, "spec.updateStrategy.gracePeriodSeconds"},
+		{"no time to drain", `{"updateStrategy":{"drainTimeoutSeconds":0}}`, "spec.updateStrategy.drainTimeoutSeconds"},
+		{"less than no time for the same node", `{"updateStrategy":{"sameNodeSeconds":-1}}`, "spec.updateStrategy.sameNodeSeconds"},
+		{"a deadline that no pod can meet", `{"minReadySeconds":60,"progressDeadlineSeconds":60}`, "spec.progressDeadlineSeconds: must be more than spec.minReadySeconds"},
+		{"minReadySeconds below zero", `{"minReadySeconds":-1}`, "spec.minReadySeconds"},
+		{"an order that names no container", `{"updateStrategy":{"containerOrder":["app","proxy"]}}`, "spec.updateStrategy.containerOrder: the template has no container or native sidecar named proxy"},
+		{"an order that names a container twice", `{"updateStrategy":{"containerOrder":["app","app"]}}`, "spec.updateStrategy.containerOrder[1]"},
+		{"an order with an init container that ends", `{"updateStrategy":{"containerOrder":["init"]},"template":{"spec":{"initContainers":[{"name":"init","image":"x"}]}}}`, "named init"},
+		{"scattering by what is no label", `{"updateStrategy":{"scatter":"not a key"}}`, "spec.updateStrategy.scatter: not a key is no key of a label"},
+		{"a priority for a value that no label has", `{"updateStrategy":{"priority":[{"weight":1,"selector":{"matchLabels":{"a":"b c"}}}]}}`, "spec.updateStrategy.priority: a selector has a key or value"},
+		{"a priority with an operator that there is not", `{"updateStrategy":{"priority":[{"weight":1,"selector":{"matchExpressions":[{"key":"a","operator":"Like","values":["b"]}]}}]}}`, "an operator out of In, NotIn, Exists and DoesNotExist"},
+		{"a priority without the values that it needs", `{"updateStrategy":{"priority":[{"weight":1,"selector":{"matchExpressions":[{"key":"a","operator":"In"}]}}]}}`, "values with the first two only"},
+		{"a weight beyond the range", `{"updateStrategy":{"priority":[{"weight":1001,"selector":{"matchLabels":{"a":"b"}}}]}}`, "spec.updateStrategy.priority[0].weight"},
+		{"a hook that nothing holds", `{"lifecycle":{"preDelete":{}}}`, "a hook needs labels or finalizers"},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			err := w.try(r.patch)
+			if err == nil || !strings.Contains(err.Error(), r.says) {
+				t.Errorf("%s: %v; want it refused with %q", r.patch, err, r.says)
+			}
+		})
+	}
+	for name, patch := range map[string]string{
+		"an order with a native sidecar":      `{"updateStrategy":{"containerOrder":["mesh","app"]},"template":{"spec":{"initContainers":[{"name":"mesh","image":"x","restartPolicy":"Always"}]}}}`,
+		"no pod unavailable where one surges": `{"updateStrategy":{"maxUnavailable":0,"maxSurge":"1%"}}`,
+		"scattering by node":                  `{"updateStrategy":{"scatter":"kubernetes.io/hostname"}}`,
+		"priorities":                          `{"updateStrategy":{"priority":[{"weight":-1000,"selector":{"matchLabels":{"a":"b"},"matchExpressions":[{"key":"x/y","operator":"Exists"},{"key":"z","operator":"NotIn","values":["", "c"]}]}}]}}`,
+		"no scattering":                       `{"updateStrategy":{"scatter":""}}`,
+		"names of pods that are gone":         `{"scaleStrategy":{"maxUnavailable":"1%","podsToDelete":["gone"]}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := w.try(patch); err != nil {
+				t.Errorf("%s is refused: %v", patch, err)
+			}
+		})
+	}
+}
+
+// try a patch of the spec without making it.
+func (w *world) try(patch string) error {
+	spec, err := yaml.YAMLToJSON([]byte(patch))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", patch, err)
+	}
+	_, err = periplus.AppsV1alpha1().InPlaceSets(w.ns).Patch(w.t.Context(), "web", types.MergePatchType, []byte(`{"spec":`+string(spec)+`}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
+}
