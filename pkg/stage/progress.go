@@ -86,6 +86,8 @@ func unitProgress(u *workload.Unit, want func(u *workload.Unit) int32) v1alpha1.
 		p.Trouble = troubleOf(f)
 	} else if u.Stalled != "" {
 		p.Trouble = u.Stalled
+	} else if u.Trouble != "" {
+		p.Trouble = shorten(u.Trouble, 256)
 	}
 	return p
 }

@@ -98,8 +98,13 @@ func unitOf(member string, set *appsv1alpha1.InPlaceSet) Unit {
 		u.Name = set.Name
 	}
 	for _, c := range set.Status.Conditions {
-		if c.Type == appsv1alpha1.ConditionProgressing && c.Status == metav1.ConditionFalse && u.Observed && standsStill(c.Reason) {
+		if c.Type != appsv1alpha1.ConditionProgressing || c.Status != metav1.ConditionFalse || !u.Observed {
+			continue
+		}
+		if standsStill(c.Reason) {
 			u.Stalled = c.Message
+		} else if !u.Paused {
+			u.Trouble = c.Message
 		}
 	}
 	if raw, ok := set.Annotations[v1alpha1.AnnotationLock]; ok {
@@ -114,7 +119,8 @@ func unitOf(member string, set *appsv1alpha1.InPlaceSet) Unit {
 	return u
 }
 
-// standsStill tells a set that waits for somebody from one whose pods have trouble, which the stage sees for itself.
+// standsStill tells a set that waits for somebody from one whose pods have trouble, which the stage sees for itself. A set that is beyond its progress
+// deadline is the latter: a stage has a deadline of its own, which may be longer, and the stage that repairs such a set, or rolls it back, begins with one.
 func standsStill(reason string) bool {
 	return reason == appsv1alpha1.ReasonInvalidSpec || reason == appsv1alpha1.ReasonNotInPlace || reason == appsv1alpha1.ReasonRevisionMissing
 }

@@ -34,8 +34,10 @@ type Unit struct {
 	// Revision that held back pods are on, and UpdateRevision of the template. Good only while Observed.
 	Revision       string
 	UpdateRevision string
-	// Stalled is the workload's own message when it cannot go on.
-	Stalled  string
+	// Stalled is the workload's own message when it cannot go on until somebody changes something.
+	Stalled string
+	// Trouble is its own message when it does not get on at the moment, and goes on trying.
+	Trouble  string
 	Template *corev1.PodTemplateSpec
 	// Lock on the workload, nil where there is none. LockError says that the annotation cannot be read.
 	Lock      *v1alpha1.Lock

@@ -43,7 +43,8 @@ const (
 	ReasonNotInPlace = "NotInPlace"
 	// ReasonRevisionMissing: a pod is to be created on a revision whose ControllerRevision was deleted.
 	ReasonRevisionMissing = "RevisionMissing"
-	// ReasonProgressDeadlineExceeded: no pod got on for progressDeadlineSeconds. What can move goes on moving.
+	// ReasonProgressDeadlineExceeded: no pod got on for progressDeadlineSeconds. What can move goes on moving. Stages
+	// show it and do not fail by it: they have deadlines of their own, and one that repairs the set must be able to begin.
 	ReasonProgressDeadlineExceeded = "ProgressDeadlineExceeded"
 )
 
