@@ -120,20 +120,19 @@ func (s *site) sets(replicas int32, tag string) []*set {
 	return out
 }
 
-// set makes an InPlaceSet of pods that serve on port 8080.
-func (s *site) set(name, unit string, replicas int32, tag string) *set {
+// set makes an InPlaceSet of pods that serve on port 8080, in a unit or, without one, wherever there is room.
+func (s *site) set(name, unit string, replicas int32, tag string, change ...func(*appsv1alpha1.InPlaceSetSpec)) *set {
 	s.t.Helper()
 	labels := map[string]string{"app": "web", "set": name}
 	one, grace, no := intstr.FromInt32(1), int32(1), false
-	must(s.apps.AppsV1alpha1().InPlaceSets(s.ns).Create(s.t.Context(), &appsv1alpha1.InPlaceSet{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{appsv1alpha1.LabelUnit: unit}},
+	made := &appsv1alpha1.InPlaceSet{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: appsv1alpha1.InPlaceSetSpec{
 			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels},
 			UpdateStrategy: appsv1alpha1.InPlaceSetUpdateStrategy{MaxUnavailable: &one, GracePeriodSeconds: &grace},
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: labels},
 				Spec: corev1.PodSpec{
-					NodeSelector:                 map[string]string{corev1.LabelTopologyZone: unit},
 					AutomountServiceAccountToken: &no,
 					Containers: []corev1.Container{{
 						Name: "app", Image: image + tag, ImagePullPolicy: corev1.PullIfNotPresent,
@@ -146,7 +145,15 @@ func (s *site) set(name, unit string, replicas int32, tag string) *set {
 				},
 			},
 		},
-	}, metav1.CreateOptions{}))(s.t)
+	}
+	if unit != "" {
+		made.Labels = map[string]string{appsv1alpha1.LabelUnit: unit}
+		made.Spec.Template.Spec.NodeSelector = map[string]string{corev1.LabelTopologyZone: unit}
+	}
+	for _, c := range change {
+		c(&made.Spec)
+	}
+	must(s.apps.AppsV1alpha1().InPlaceSets(s.ns).Create(s.t.Context(), made, metav1.CreateOptions{}))(s.t)
 	return &set{site: s, name: name, unit: unit}
 }
 

@@ -93,6 +93,9 @@ func (o Options) send(ctx context.Context, client *http.Client, kind Kind, due t
 	r.Answer, status, r.Err = get(ctx, client, "http://service"+path)
 	r.Took = time.Since(due)
 	r.Failure = failure(status, r.Err)
+	if dial := (*net.OpError)(nil); r.Address == "" && errors.As(r.Err, &dial) && dial.Addr != nil {
+		r.Address = dial.Addr.String()
+	}
 	if r.Failure != "" && r.Err == nil {
 		r.Err = fmt.Errorf("answer %d: %s", status, r.Answer)
 	}

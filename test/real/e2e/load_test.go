@@ -1,0 +1,200 @@
+//go:build e2ereal
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/clock"
+
+	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/test/real/load"
+)
+
+const (
+	replicas = 8
+	rate     = 200
+	// proxyLag is how late clients know what slices say; longest is how long a long request takes. The default grace period covers both.
+	proxyLag = time.Second
+	longest  = 2 * time.Second
+)
+
+// least is how many requests and pod changes a story of load has at least: PERIPLUS_REAL_REQUESTS and PERIPLUS_REAL_CHANGES, for longer ones.
+func least(t *testing.T, name string, otherwise int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("%s is %q: want a number", name, text)
+	}
+	return n
+}
+
+// traffic is load on a Service of the site, which goes on until it is ended.
+type traffic struct {
+	tally *load.Tally
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+// follow sends to the pods of a Service as clients behind a kube-proxy do.
+func (s *site) follow(service string) *traffic {
+	s.t.Helper()
+	must(s.kube.CoreV1().Services(s.ns).Create(s.t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: service},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Port: 8080}}},
+	}, metav1.CreateOptions{}))(s.t)
+	target := load.NewFollowed(proxyLag, clock.RealClock{})
+	if err := load.Follow(s.t.Context(), s.kube, s.ns, service, 8080, target); err != nil {
+		s.t.Fatal(err)
+	}
+	s.eventually("clients know an address", func() (bool, string) {
+		_, err := target.Pick()
+		return err == nil, fmt.Sprint(err)
+	})
+	return s.send(target)
+}
+
+func (s *site) send(target load.Target) *traffic {
+	ctx, stop := context.WithCancel(s.t.Context())
+	tr := &traffic{tally: load.NewTally(), stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(tr.done)
+		load.Run(ctx, load.Options{Target: target, Rate: rate, Mix: load.Mix{Kept: 40, Long: 10}, Long: longest}, tr.tally)
+	}()
+	s.t.Cleanup(func() { tr.end() })
+	return tr
+}
+
+// end sends nothing more, waits for what was sent, and says what became of it.
+func (t *traffic) end() load.Report {
+	t.stop()
+	<-t.done
+	return t.tally.Report()
+}
+
+// loaded makes the set that is under load: eight pods over all units, of which half may be changed at a time.
+func (s *site) loaded(change func(*appsv1alpha1.InPlaceSetUpdateStrategy)) *set {
+	s.t.Helper()
+	set := s.set("web", "", replicas, "v1", func(spec *appsv1alpha1.InPlaceSetSpec) {
+		half := intstr.FromString("50%")
+		spec.UpdateStrategy = appsv1alpha1.InPlaceSetUpdateStrategy{MaxUnavailable: &half}
+		change(&spec.UpdateStrategy)
+	})
+	set.awaitAvailable()
+	nodes := map[string]bool{}
+	for _, p := range set.pods() {
+		nodes[p.Spec.NodeName] = true
+	}
+	if len(nodes) != len(units) {
+		s.t.Fatalf("all pods are on %v", nodes)
+	}
+	return set
+}
+
+// backAndForth changes the set from v1 to v2 and back until there were enough pod changes and requests, and returns how many changes there were.
+func (s *set) backAndForth(tr *traffic, changes, requests int) int {
+	s.t.Helper()
+	done, tags := 0, []string{"v2", "v1"}
+	for round := 0; done < changes || tr.tally.Sent() < requests; round++ {
+		s.setImage(tags[round%2])
+		s.awaitAvailable()
+		done += replicas
+		s.t.Logf("%d pods changed, %d requests", done, tr.tally.Sent())
+	}
+	return done
+}
+
+func TestNoRequestFailsWhilePodsAreChangedInPlace(t *testing.T) {
+	s := newSite(t).loaded(func(*appsv1alpha1.InPlaceSetUpdateStrategy) {})
+	before := s.pods()
+	tr := s.follow("web")
+	changes := s.backAndForth(tr, least(t, "PERIPLUS_REAL_CHANGES", 100), least(t, "PERIPLUS_REAL_REQUESTS", 20_000))
+	r := tr.end()
+	t.Logf("%d pod changes in place\n%s", changes, r)
+	if r.Failed != 0 {
+		t.Errorf("%d of %d requests failed", r.Failed, r.Sent)
+	}
+	if r.Answers["v1"] == 0 || r.Answers["v2"] == 0 {
+		t.Errorf("answers are %v: both versions should have served", r.Answers)
+	}
+	s.same(before)
+	if got := int(restarts(s.pods()) - restarts(before)); got != changes {
+		t.Errorf("%d restarts for %d changes", got, changes)
+	}
+}
+
+func TestNoRequestFailsWhilePodsAreRebuilt(t *testing.T) {
+	s := newSite(t).loaded(func(u *appsv1alpha1.InPlaceSetUpdateStrategy) { u.Type = appsv1alpha1.ReCreate })
+	before := s.pods()
+	tr := s.follow("web")
+	changes := s.backAndForth(tr, 2*replicas, 1)
+	r := tr.end()
+	t.Logf("%d pods rebuilt\n%s", changes, r)
+	if r.Failed != 0 {
+		t.Errorf("%d of %d requests failed", r.Failed, r.Sent)
+	}
+	for _, p := range s.pods() {
+		if slices.ContainsFunc(before, func(b corev1.Pod) bool { return b.UID == p.UID }) {
+			t.Errorf("pod %s was not rebuilt", p.Name)
+		}
+	}
+}
+
+// The two that follow say that the ones above would see it: what they leave out costs requests.
+
+func TestWithoutTheGracePeriodRequestsFail(t *testing.T) {
+	none := int32(0)
+	s := newSite(t).loaded(func(u *appsv1alpha1.InPlaceSetUpdateStrategy) { u.GracePeriodSeconds = &none })
+	tr := s.follow("web")
+	s.backAndForth(tr, 2*replicas, 1)
+	if r := tr.end(); r.Failed == 0 {
+		t.Errorf("no request failed though pods are changed while clients still come:\n%s", r)
+	} else {
+		t.Logf("as it should be:\n%s", r)
+	}
+}
+
+func TestWithoutTheGateRequestsFail(t *testing.T) {
+	s := newSite(t).loaded(func(*appsv1alpha1.InPlaceSetUpdateStrategy) {})
+	tr := s.follow("web")
+	var group sync.WaitGroup
+	for _, p := range s.pods()[:replicas/2] {
+		group.Go(func() {
+			patch := fmt.Sprintf(`{"spec":{"containers":[{"name":"app","image":%q}]}}`, image+"v2")
+			if _, err := s.kube.CoreV1().Pods(s.ns).Patch(t.Context(), p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	s.eventually("four pods run v2", func() (bool, string) {
+		n := 0
+		for _, p := range s.pods() {
+			c := p.Status.ContainerStatuses[0]
+			if c.Image == image+"v2" && c.Ready && c.RestartCount == 1 {
+				n++
+			}
+		}
+		return n == replicas/2, fmt.Sprint(n)
+	})
+	if r := tr.end(); r.Failed == 0 {
+		t.Errorf("no request failed though pods are changed in service:\n%s", r)
+	} else {
+		t.Logf("as it should be:\n%s", r)
+	}
+}
