@@ -63,7 +63,7 @@ func toResize(pod *corev1.Pod, r Record) map[string]corev1.ResourceRequirements 
 	out := map[string]corev1.ResourceRequirements{}
 	for name, want := range r.Resize {
 		full := asCreated(&want)
-		if c := specContainer(pod, name); c != nil && !(sameAmounts(c.Resources.Limits, full.Limits) && sameAmounts(c.Resources.Requests, full.Requests)) {
+		if c := specContainer(pod, name); c != nil && (!sameAmounts(c.Resources.Limits, full.Limits) || !sameAmounts(c.Resources.Requests, full.Requests)) {
 			out[name] = full
 		}
 	}

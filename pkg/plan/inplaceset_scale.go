@@ -65,7 +65,7 @@ func (p *InPlaceSetPlan) surgeForUnwanted(s InPlaceSetState, pods []*InPlacePod,
 	n := l.surge - above
 	old := int32(0)
 	for _, pod := range pods {
-		if pod.Revision != s.Update && !(pod.Unwanted && pod.serves()) {
+		if pod.Revision != s.Update && (!pod.Unwanted || !pod.serves()) {
 			old++
 		}
 	}

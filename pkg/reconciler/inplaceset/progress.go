@@ -129,14 +129,15 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
 
 // unfitting says which pods cannot be resized where they are, and why; the first of them where they are many.
 func (p *pass) unfitting() string {
-	for _, name := range slices.Sorted(maps.Keys(p.unfits)) {
-		does := "are rebuilt"
-		if p.set.Spec.UpdateStrategy.Type == v1alpha1.InPlaceOnly {
-			does = "would have to be rebuilt, which " + string(v1alpha1.InPlaceOnly) + " does not do"
-		}
-		return fmt.Sprintf("%d cannot be resized where they are and %s (%s: %s)", len(p.unfits), does, name, p.unfits[name])
+	if len(p.unfits) == 0 {
+		return ""
 	}
-	return ""
+	does := "are rebuilt"
+	if p.set.Spec.UpdateStrategy.Type == v1alpha1.InPlaceOnly {
+		does = "would have to be rebuilt, which " + string(v1alpha1.InPlaceOnly) + " does not do"
+	}
+	first := slices.Min(slices.Collect(maps.Keys(p.unfits)))
+	return fmt.Sprintf("%d cannot be resized where they are and %s (%s: %s)", len(p.unfits), does, first, p.unfits[first])
 }
 
 // failing pods, by their own reasons.
