@@ -45,8 +45,9 @@ func (s *ips) restarted(want string) {
 
 func TestInPlaceSetChangesTheContainersOfAPodInPlace(t *testing.T) {
 	t.Parallel()
-	s := newPort(t).withSet(2, "v1", `{maxUnavailable: 1, gracePeriodSeconds: 0, containerOrder: [mesh]}`)
+	s := newPort(t).withSet(2, "v1", `{maxUnavailable: 1, gracePeriodSeconds: 0}`)
 	s.spec(threeContainers("v1", "v1", "v1", "blue", "10m"))
+	s.spec(`{"updateStrategy":{"containerOrder":["mesh"]}}`)
 	s.done()
 	before := s.identities(ipsMember)
 	s.restarted("mesh=0 app=0 log=0")

@@ -3,8 +3,9 @@
 // A pass holds nothing over to the next one: whatever is found is taken on from there, so the controller may be killed at any write.
 //
 // What it keeps in memory is there to be fast or gentle and may be lost: the objects that its own writes returned until the informer has them
-// (pkg/overlay), since when a pod is out of service (drains.go; lost, the wait starts anew), when a status was last written, and which pod names
-// somebody else has taken.
+// (pkg/overlay), since when a pod is out of service (drains.go; lost, the wait starts anew), when a status was last written, which pod names
+// somebody else has taken, whose gates are being closed and which sets wait for a disruption budget (ledger.go; lost, no write is under way any more), how
+// many pods there were (lost, status says it), which pods go because they are too many, and which waits were told.
 //
 // Pods are found by the label apps.periplus.dev/inplaceset and the controller reference. A pod that has one of the two only, or does not match the
 // set's selector, is left alone. A pod's name is made of the set's UID and the lowest number that is free, so that a create which is made

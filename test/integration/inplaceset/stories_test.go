@@ -135,6 +135,78 @@ func TestADisruptionBudgetHoldsTheChange(t *testing.T) {
 	}
 }
 
+func TestTwoSetsUnderOneDisruptionBudgetNeverTakeTheSamePlace(t *testing.T) {
+	w := newWorld(t)
+	w.create(3, atOnce)
+	second := w.get()
+	second.ObjectMeta = metav1.ObjectMeta{Name: "also"}
+	client := periplus.AppsV1alpha1().InPlaceSets(w.ns)
+	if _, err := client.Create(t.Context(), second, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Delete(context.Background(), "also", metav1.DeleteOptions{}) })
+	both := func(done func(s v1alpha1.InPlaceSetStatus) bool) func() (bool, any) {
+		return func() (bool, any) {
+			l, err := client.List(t.Context(), metav1.ListOptions{})
+			if err != nil || len(l.Items) != 2 {
+				return false, err
+			}
+			return done(l.Items[0].Status) && done(l.Items[1].Status), fmt.Sprint(l.Items[0].Status, l.Items[1].Status)
+		}
+	}
+	w.until("both are whole", both(func(s v1alpha1.InPlaceSetStatus) bool {
+		return s.AvailableReplicas == 3 && s.CurrentRevision == s.UpdateRevision
+	}))
+	w.budget("web", policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 6, DesiredHealthy: 5, ExpectedPods: 6})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	away := w.mostAway(ctx)
+	for _, name := range []string{"web", "also"} {
+		if _, err := client.Patch(t.Context(), name, types.MergePatchType, []byte(`{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"web:v2"}]}}}}`), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.until("both run v2", both(func(s v1alpha1.InPlaceSetStatus) bool {
+		return s.ObservedGeneration == 2 && s.UpdatedAvailableReplicas == 3 && s.CurrentRevision == s.UpdateRevision
+	}))
+	cancel()
+	if most := <-away; most != 1 {
+		t.Errorf("%d pods were out of service at a time; the budget lets 1 go", most)
+	}
+}
+
+// mostAway follows every write of the namespace's pods until the context ends, and then tells how many at most had a closed gate or were not ready.
+func (w *world) mostAway(ctx context.Context) <-chan int {
+	w.t.Helper()
+	l, err := admin.CoreV1().Pods(w.ns).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	events, err := admin.CoreV1().Pods(w.ns).Watch(ctx, metav1.ListOptions{ResourceVersion: l.ResourceVersion})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	out := make(chan int, 1)
+	go func() {
+		defer events.Stop()
+		most, away := 0, map[string]bool{}
+		for e := range events.ResultChan() {
+			if pod, ok := e.Object.(*corev1.Pod); ok {
+				away[pod.Name] = conditionOf(pod, corev1.PodReady) != corev1.ConditionTrue || conditionOf(pod, v1alpha1.ReadinessGateInService) != corev1.ConditionTrue
+				n := 0
+				for _, is := range away {
+					if is {
+						n++
+					}
+				}
+				most = max(most, n)
+			}
+		}
+		out <- most
+	}()
+	return out
+}
+
 // budget writes a PodDisruptionBudget of all pods of the set and what the disruption controller says of it.
 func (w *world) budget(name string, status policyv1.PodDisruptionBudgetStatus) {
 	w.t.Helper()
