@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -16,15 +15,14 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"k8s.io/utils/clock"
 
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
-	"github.com/periplus-dev/periplus/test/real/load"
 )
 
 const (
 	replicas = 8
-	rate     = 200
+	// rate of requests a second, on each way that they come.
+	rate = 120
 	// proxyLag is how late clients know what slices say; longest is how long a long request takes. The default grace period covers both.
 	proxyLag = time.Second
 	longest  = 2 * time.Second
@@ -42,49 +40,6 @@ func least(t *testing.T, name string, otherwise int) int {
 		t.Fatalf("%s is %q: want a number", name, text)
 	}
 	return n
-}
-
-// traffic is load on a Service of the site, which goes on until it is ended.
-type traffic struct {
-	tally *load.Tally
-	stop  context.CancelFunc
-	done  chan struct{}
-}
-
-// follow sends to the pods of a Service as clients behind a kube-proxy do.
-func (s *site) follow(service string) *traffic {
-	s.t.Helper()
-	must(s.kube.CoreV1().Services(s.ns).Create(s.t.Context(), &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Name: service},
-		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Port: 8080}}},
-	}, metav1.CreateOptions{}))(s.t)
-	target := load.NewFollowed(proxyLag, clock.RealClock{})
-	if err := load.Follow(s.t.Context(), s.kube, s.ns, service, 8080, target); err != nil {
-		s.t.Fatal(err)
-	}
-	s.eventually("clients know an address", func() (bool, string) {
-		_, err := target.Pick()
-		return err == nil, fmt.Sprint(err)
-	})
-	return s.send(target)
-}
-
-func (s *site) send(target load.Target) *traffic {
-	ctx, stop := context.WithCancel(s.t.Context())
-	tr := &traffic{tally: load.NewTally(), stop: stop, done: make(chan struct{})}
-	go func() {
-		defer close(tr.done)
-		load.Run(ctx, load.Options{Target: target, Rate: rate, Mix: load.Mix{Kept: 40, Long: 10}, Long: longest}, tr.tally)
-	}()
-	s.t.Cleanup(func() { tr.end() })
-	return tr
-}
-
-// end sends nothing more, waits for what was sent, and says what became of it.
-func (t *traffic) end() load.Report {
-	t.stop()
-	<-t.done
-	return t.tally.Report()
 }
 
 // loaded makes the set that is under load: eight pods over all units, of which half may be changed at a time.
@@ -110,11 +65,11 @@ func (s *site) loaded(change func(*appsv1alpha1.InPlaceSetUpdateStrategy)) *set 
 func (s *set) backAndForth(tr *traffic, changes, requests int) int {
 	s.t.Helper()
 	done, tags := 0, []string{"v2", "v1"}
-	for round := 0; done < changes || tr.tally.Sent() < requests; round++ {
+	for round := 0; done < changes || tr.sent() < requests; round++ {
 		s.setImage(tags[round%2])
 		s.awaitAvailable()
 		done += replicas
-		s.t.Logf("%d pods changed, %d requests", done, tr.tally.Sent())
+		s.t.Logf("%d pods changed, %d requests", done, tr.sent())
 	}
 	return done
 }
@@ -122,16 +77,14 @@ func (s *set) backAndForth(tr *traffic, changes, requests int) int {
 func TestNoRequestFailsWhilePodsAreChangedInPlace(t *testing.T) {
 	s := newSite(t).loaded(func(*appsv1alpha1.InPlaceSetUpdateStrategy) {})
 	before := s.pods()
-	tr := s.follow("web")
+	tr := s.traffic().followSlices().throughHAProxy()
 	changes := s.backAndForth(tr, least(t, "PERIPLUS_REAL_CHANGES", 100), least(t, "PERIPLUS_REAL_REQUESTS", 20_000))
-	r := tr.end()
-	t.Logf("%d pod changes in place\n%s", changes, r)
-	if r.Failed != 0 {
-		t.Errorf("%d of %d requests failed", r.Failed, r.Sent)
+	failed := tr.end()
+	t.Logf("%d pod changes in place\n%s", changes, tr)
+	if failed != 0 {
+		t.Errorf("%d of %d requests failed", failed, tr.sent())
 	}
-	if r.Answers["v1"] == 0 || r.Answers["v2"] == 0 {
-		t.Errorf("answers are %v: both versions should have served", r.Answers)
-	}
+	tr.bothAnswered()
 	s.same(before)
 	if got := int(restarts(s.pods()) - restarts(before)); got != changes {
 		t.Errorf("%d restarts for %d changes", got, changes)
@@ -141,13 +94,14 @@ func TestNoRequestFailsWhilePodsAreChangedInPlace(t *testing.T) {
 func TestNoRequestFailsWhilePodsAreRebuilt(t *testing.T) {
 	s := newSite(t).loaded(func(u *appsv1alpha1.InPlaceSetUpdateStrategy) { u.Type = appsv1alpha1.ReCreate })
 	before := s.pods()
-	tr := s.follow("web")
+	tr := s.traffic().followSlices().throughHAProxy()
 	changes := s.backAndForth(tr, 2*replicas, 1)
-	r := tr.end()
-	t.Logf("%d pods rebuilt\n%s", changes, r)
-	if r.Failed != 0 {
-		t.Errorf("%d of %d requests failed", r.Failed, r.Sent)
+	failed := tr.end()
+	t.Logf("%d pods rebuilt\n%s", changes, tr)
+	if failed != 0 {
+		t.Errorf("%d of %d requests failed", failed, tr.sent())
 	}
+	tr.bothAnswered()
 	for _, p := range s.pods() {
 		if slices.ContainsFunc(before, func(b corev1.Pod) bool { return b.UID == p.UID }) {
 			t.Errorf("pod %s was not rebuilt", p.Name)
@@ -160,18 +114,18 @@ func TestNoRequestFailsWhilePodsAreRebuilt(t *testing.T) {
 func TestWithoutTheGracePeriodRequestsFail(t *testing.T) {
 	none := int32(0)
 	s := newSite(t).loaded(func(u *appsv1alpha1.InPlaceSetUpdateStrategy) { u.GracePeriodSeconds = &none })
-	tr := s.follow("web")
+	tr := s.traffic().followSlices()
 	s.backAndForth(tr, 2*replicas, 1)
-	if r := tr.end(); r.Failed == 0 {
-		t.Errorf("no request failed though pods are changed while clients still come:\n%s", r)
+	if tr.end() == 0 {
+		t.Errorf("no request failed though pods are changed while clients still come:\n%s", tr)
 	} else {
-		t.Logf("as it should be:\n%s", r)
+		t.Logf("as it should be:\n%s", tr)
 	}
 }
 
 func TestWithoutTheGateRequestsFail(t *testing.T) {
 	s := newSite(t).loaded(func(*appsv1alpha1.InPlaceSetUpdateStrategy) {})
-	tr := s.follow("web")
+	tr := s.traffic().followSlices()
 	var group sync.WaitGroup
 	for _, p := range s.pods()[:replicas/2] {
 		group.Go(func() {
@@ -192,9 +146,9 @@ func TestWithoutTheGateRequestsFail(t *testing.T) {
 		}
 		return n == replicas/2, fmt.Sprint(n)
 	})
-	if r := tr.end(); r.Failed == 0 {
-		t.Errorf("no request failed though pods are changed in service:\n%s", r)
+	if tr.end() == 0 {
+		t.Errorf("no request failed though pods are changed in service:\n%s", tr)
 	} else {
-		t.Logf("as it should be:\n%s", r)
+		t.Logf("as it should be:\n%s", tr)
 	}
 }
