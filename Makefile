@@ -1,7 +1,7 @@
 # What people type. Everything else is a command of its own that these call.
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down demo test unit simulate integration e2e e2e-real fleet-tests fleet-12 bench conformance lint generate verify-generated
+.PHONY: help build up down demo test unit simulate integration e2e e2e-real e2e-real-long fleet-tests fleet-12 bench conformance lint generate verify-generated
 
 TEST_FLEET := $(CURDIR)/.periplus/test-fleet
 PERIPLUS   := bash test/cli.sh
@@ -42,6 +42,9 @@ e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RU
 
 e2e-real: ## conformance and in-place changes on real kubelets and containers (Linux, root, Debian's containerd), on a fleet that ends with them
 	bash test/e2e-real.sh $(CURDIR)/.periplus/real
+
+e2e-real-long: ## the long one of these: 100,000 requests and 500 pod changes in place without a failed request, half an hour
+	PERIPLUS_REAL_REQUESTS=100000 PERIPLUS_REAL_CHANGES=500 bash test/e2e-real.sh $(CURDIR)/.periplus/real -run NoRequestFailsWhilePodsAreChangedInPlace
 
 fleet-12: ## a release over twelve members on one machine, ten of them lean: 8 GB of memory, ten minutes; the fleet ends with it
 	bash test/fleet-12.sh $(CURDIR)/.periplus/fleet-12

@@ -22,4 +22,4 @@ trap 'bash test/cli.sh local down --dir "$fleet"' EXIT
 bash test/cli.sh local up --dir "$fleet" --nodes-kind real --members 1
 go run ./test/real/images "$fleet"
 PERIPLUS_CONFORMANCE_KUBECONFIG=$fleet/kubeconfig/m1.yaml PERIPLUS_CONFORMANCE_NODES=real go test -tags conformance -count=1 -v -timeout 15m ./test/conformance
-PERIPLUS_FLEET=$fleet go test -tags e2ereal -count=1 -v -timeout 30m ./test/real/... "$@"
+PERIPLUS_FLEET=$fleet go test -tags e2ereal -count=1 -v -timeout 1h ./test/real/... "$@"

@@ -89,7 +89,7 @@ func (o Options) send(ctx context.Context, client *http.Client, kind Kind, due t
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { r.Address = c.Conn.RemoteAddr().String() }})
-	status := 0
+	var status int
 	r.Answer, status, r.Err = get(ctx, client, "http://service"+path)
 	r.Took = time.Since(due)
 	r.Failure = failure(status, r.Err)
