@@ -105,6 +105,9 @@ func kubeletConfig(l Layout, s *State, n realNode) ([]byte, error) {
 		"evictionHard": never, "imageGCHighThresholdPercent": 100, "imageGCLowThresholdPercent": 99,
 		"volumePluginDir": l.node(n.name(), "volumeplugins"),
 		"maxPods":         200, "serializeImagePulls": false,
+		// A kubelet holds back, for ten seconds at first and five minutes at last, a container that goes back to an image it ran some minutes ago, as one that
+		// crashes: stories that go forth and back would mostly wait.
+		"crashLoopBackOff": map[string]any{"maxContainerRestartPeriod": "3s"},
 		// The member's controller manager gives up a node after 20 seconds.
 		"nodeLeaseDurationSeconds": 20,
 		"kubeAPIQPS":               200, "kubeAPIBurst": 400, "eventRecordQPS": 0,

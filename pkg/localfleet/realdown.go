@@ -48,12 +48,8 @@ func removeRealNodes(ctx context.Context, l Layout) error {
 // removeDeviceSocket removes the socket that every kubelet makes at this place, and its directories, where no kubelet has it any more.
 func removeDeviceSocket() error {
 	const socket = "/var/lib/kubelet/device-plugins/kubelet.sock"
-	conn, err := net.Dial("unix", socket)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		return conn.Close()
+	if conn, err := net.Dial("unix", socket); err == nil {
+		return conn.Close() // another kubelet's.
 	}
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
