@@ -41,12 +41,19 @@ type site struct {
 	apps versioned.Interface
 }
 
-func newSite(t *testing.T) *site {
+// fleetDir is where the fleet of the tests is.
+func fleetDir(t *testing.T) string {
 	t.Helper()
 	dir := os.Getenv("PERIPLUS_FLEET")
 	if dir == "" {
 		t.Fatal("PERIPLUS_FLEET must name the directory of a local fleet with real nodes: run `make e2e-real`")
 	}
+	return dir
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	dir := fleetDir(t)
 	fleet := must(localfleet.Load(dir))(t)
 	if nodes := must(fleet.RealNodes())(t); len(nodes) == 0 {
 		t.Fatalf("the nodes of the fleet in %s are simulated: run `make e2e-real`", dir)
