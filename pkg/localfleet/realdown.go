@@ -54,10 +54,10 @@ func removeDeviceSocket() error {
 	if err := os.Remove(socket); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for dir := filepath.Dir(socket); dir != "/var/lib"; dir = filepath.Dir(dir) {
-		if os.Remove(dir) != nil {
-			break // something of others is in it.
-		}
+	dir := filepath.Dir(socket)
+	// As far as nothing of others is in it.
+	for dir != "/var/lib" && os.Remove(dir) == nil {
+		dir = filepath.Dir(dir)
 	}
 	return nil
 }
