@@ -78,7 +78,8 @@ func (in *Input) held() Step {
 
 // missing is the wait for those who are to take the pod back.
 func (in *Input) missing() Step {
-	return in.waitFor(Missing(in.Pod), condition(in.Pod, corev1.PodReady).LastTransitionTime.Time, WaitReturn)
+	claims := slices.DeleteFunc(Missing(in.Pod), func(claim string) bool { return !IsBalancer(claim) && !in.names(claim) })
+	return in.waitFor(claims, condition(in.Pod, corev1.PodReady).LastTransitionTime.Time, WaitReturn)
 }
 
 func (in *Input) waitFor(claims []string, since time.Time, wait Wait) Step {
@@ -98,6 +99,20 @@ func (in *Input) waitFor(claims []string, since time.Time, wait Wait) Step {
 	}
 	s.TimedOut = true
 	return s
+}
+
+// names says whether a hook of the set's holds pods by a claim.
+func (in *Input) names(claim string) bool {
+	for _, hook := range []*v1alpha1.LifecycleHook{in.Lifecycle.InPlaceUpdate, in.Lifecycle.PreDelete} {
+		if hook == nil {
+			continue
+		}
+		key, value, isLabel := strings.Cut(claim, "=")
+		if wanted, ok := hook.Labels[key]; isLabel && ok && wanted == value || slices.Contains(hook.Finalizers, claim) {
+			return true
+		}
+	}
+	return false
 }
 
 // hook of the set that is asked.

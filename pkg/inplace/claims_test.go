@@ -113,12 +113,15 @@ func TestWhoLetGoOfAPodMustTakeItBackBeforeItIsAvailable(t *testing.T) {
 		{name: "the load balancer is not back", pod: newPod(ready, claimed(edge)), missing: edge, wait: WaitReturn},
 		{name: "one of two is", pod: newPod(ready, claimed(edge+","+mesh), finalizers(mesh)), missing: edge, wait: WaitReturn},
 		{name: "a hook's label is not back", pod: newPod(ready, claimed("dns=registered")), missing: "dns=registered", wait: WaitReturn},
+		{name: "a hook that the set names no more is forgotten", pod: newPod(ready, claimed("hold=yes")), missing: "hold=yes", act: WriteChange},
+		{name: "a load balancer is waited for, and not the hook beside it that is named no more", pod: newPod(ready, claimed("hold=yes,"+edge)), missing: "hold=yes," + edge, wait: WaitReturn},
 		{name: "a pod that is not ready waits for itself first", pod: newPod(ready, claimed(edge), containersUnready), missing: edge},
 		{name: "when its time is up, the set holds", pod: newPod(ready, claimed(edge)), timeout: time.Minute, missing: edge, wait: WaitReturn, late: true},
 		{name: "or forgets it, as told", pod: newPod(ready, claimed(edge)), timeout: time.Minute, goOn: true, missing: edge, act: WriteChange},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			in := Input{Pod: r.pod, Wish: Serve, Holder: "InPlaceSet/web", DrainTimeout: max(r.timeout, 0), Now: noon}
+			in.Lifecycle.InPlaceUpdate = &v1alpha1.LifecycleHook{Labels: map[string]string{"dns": "registered"}}
 			if in.DrainTimeout == 0 {
 				in.DrainTimeout = 5 * time.Minute
 			}

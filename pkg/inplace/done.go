@@ -29,7 +29,7 @@ func UpdateInProgress(pod *corev1.Pod) bool {
 		}
 		return false
 	}
-	return len(r.Next) > 0 || !resized(pod, r) || !patchedDone(pod, r)
+	return !r.Done && (len(r.Next) > 0 || !resized(pod, r) || !patchedDone(pod, r))
 }
 
 // patchedDone says whether the containers that a change has patched so far run what they should.
@@ -87,11 +87,14 @@ func ContainerDone(pod *corev1.Pod, before ContainerBefore) bool {
 // started again by itself. A container that ran when the change was made did not; one that was stopped may have, once, while the change was on its way to the
 // kubelet, and then it is killed at once: a second start, or one that got ready, is the wanted image's.
 func underAnotherName(status corev1.ContainerStatus, before ContainerBefore) bool {
-	if status.ImageID == "" || before.ImageID == "" || slices.ContainsFunc(before.Passed, func(image string) bool { return sameImage(image, status) }) {
+	if status.ImageID == "" || slices.ContainsFunc(before.Passed, func(image string) bool { return sameImage(image, status) }) {
 		return false
 	}
+	if before.ContainerID == "" { // nothing had ever run here.
+		return status.Ready && !sameImage(before.Image, status)
+	}
 	if status.ImageID != before.ImageID {
-		return true
+		return before.ImageID != ""
 	}
 	starts := status.RestartCount - before.RestartCount
 	return starts > 1 || starts == 1 && (!before.Stopped || status.Ready)

@@ -1,6 +1,7 @@
 package inplace
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -87,7 +88,7 @@ func isNativeSidecar(c *corev1.Container) bool {
 	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
 }
 
-// staleEnvironment returns the environment variables that would keep an old label or annotation because their container is not restarted.
+// staleEnvironment returns the environment variables that would keep an old label, annotation, or amount of cpu or memory because their container is not restarted.
 func (c Change) staleEnvironment(to *corev1.PodTemplateSpec) []string {
 	var paths []string
 	check := func(kind string, containers []corev1.Container) {
@@ -96,7 +97,15 @@ func (c Change) staleEnvironment(to *corev1.PodTemplateSpec) []string {
 				continue
 			}
 			for _, env := range container.Env {
-				if env.ValueFrom == nil || env.ValueFrom.FieldRef == nil {
+				if env.ValueFrom == nil {
+					continue
+				}
+				if of := env.ValueFrom.ResourceFieldRef; of != nil {
+					if _, resized := c.Resources[cmp.Or(of.ContainerName, container.Name)]; resized {
+						paths = append(paths, fmt.Sprintf("spec.template.spec.%s[%s].env[%s]", kind, container.Name, env.Name))
+					}
+				}
+				if env.ValueFrom.FieldRef == nil {
 					continue
 				}
 				if c.touches(env.ValueFrom.FieldRef.FieldPath) {

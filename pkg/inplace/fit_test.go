@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -23,6 +24,15 @@ func template(image string, change ...func(*corev1.PodTemplateSpec)) *corev1.Pod
 		c(t)
 	}
 	return t
+}
+
+// readsMemory has the app know how much memory it may use.
+func readsMemory(limit string) func(*corev1.PodTemplateSpec) {
+	return func(t *corev1.PodTemplateSpec) {
+		app := &t.Spec.Containers[0]
+		app.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(limit)}
+		app.Env[0] = corev1.EnvVar{Name: "LEVEL", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory"}}}
+	}
 }
 
 func TestCompare(t *testing.T) {
@@ -74,6 +84,14 @@ func TestCompare(t *testing.T) {
 		{
 			name: "an annotation that a container reads does not fit alone", from: template("web:v1", fromAnnotation("colour")),
 			to: template("web:v1", fromAnnotation("colour"), red), misfits: []string{"spec.template.spec.containers[app].env[COLOUR]"},
+		},
+		{
+			name: "memory that a container reads does not fit alone", from: template("web:v1", readsMemory("1Gi")), to: template("web:v1", readsMemory("2Gi")),
+			misfits: []string{"spec.template.spec.containers[app].env[LEVEL]"},
+		},
+		{
+			name: "memory that a container reads fits with that container's image", from: template("web:v1", readsMemory("1Gi")), to: template("web:v2", readsMemory("2Gi")),
+			images: map[string]string{"app": "web:v2"},
 		},
 		{name: "an annotation that no container reads fits alone", from: template("web:v1", fromAnnotation("other")), to: template("web:v1", fromAnnotation("other"), red)},
 	} {

@@ -115,6 +115,20 @@ func digest(id string) podOption {
 	return func(pod *corev1.Pod) { pod.Status.ContainerStatuses[0].ImageID = id }
 }
 
+// neverRan: there was no container when the change was made.
+func neverRan(pod *corev1.Pod) {
+	before(func(b *ContainerBefore) { b.Image, b.ImageID, b.ContainerID, b.Stopped = "web:bad", "", "", true })(pod)
+}
+
+// finished: the gate was opened after the change.
+func finished(pod *corev1.Pod) {
+	r, _ := recordOf(pod)
+	r.Done = true
+	record(r)(pod)
+}
+
+func isReady(pod *corev1.Pod) { pod.Status.ContainerStatuses[0].Ready = true }
+
 // stopped: the container did not run when the change was made.
 func stopped(pod *corev1.Pod) {
 	before(func(b *ContainerBefore) { b.Stopped = true })(pod)
@@ -157,6 +171,9 @@ func TestUpdateInProgress(t *testing.T) {
 		{name: "another digest that an earlier change wanted is in progress", pod: newPod(patched("web:v3", "r3"), observed, passed("web:v2"), runs("web:v2", "B", running()), digest("web@sha256:2"), starts(1)), want: true},
 		{name: "an old image that waited to be started again, and was, is in progress", pod: newPod(patched("web:v2", "r2"), observed, stopped, runs("web:v1", "B", running()), starts(1)), want: true},
 		{name: "the same digest under another tag, which crash-loops as it did before, is done with its second start", pod: newPod(patched("web:v1-again", "r2"), observed, stopped, runs("web:v1", "C", running()), starts(2))},
+		{name: "the first container that ever ran, under another tag, is done once it is ready", pod: newPod(patched("web:v2", "r2"), observed, neverRan, runs("web:stable", "B", running()), isReady)},
+		{name: "and not before, for it may be that of the change that was given up", pod: newPod(patched("web:v2", "r2"), observed, neverRan, runs("web:stable", "B", running())), want: true},
+		{name: "what happens after the gate was opened is not the change's", pod: newPod(patched("web:v2", "r2"), observed, finished, runs("web:stable", "A", running()))},
 		{name: "an image that cannot be pulled is in progress", pod: newPod(patched("web:bad", "r2"), observed, runs("web:v1", "A", waiting("ErrImagePull"))), want: true},
 		{name: "a bad image taken back before the kubelet acted is done, for the old container still runs", pod: newPod(patched("web:v1", "r1"), observed)},
 		{name: "a bad image taken back before the kubelet saw it is in progress", pod: newPod(patched("web:v1", "r1")), want: true},

@@ -8,13 +8,19 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// changeStep begins a change: labels, annotations and the record, with the images whose turn it is first. Where cpu or memory change none is: a resize is a write
-// of its own, and one that the node cannot give means a rebuild, for which nothing should have been restarted.
+// changeStep begins a change: labels, annotations and the record, with the images whose turn it is first. Where cpu or memory change that is none of a container that
+// runs: a resize is a write of its own, and one that the node cannot give means a rebuild, for which nothing should have been restarted.
 func changeStep(in Input) (Step, error) {
 	images, resize := wanted(in)
 	var turn []string
 	if len(toResize(in.Pod, Record{Resize: resize})) == 0 {
 		turn = firstTurn(in.Pod, images, in.Order)
+	}
+	// Containers that an earlier change has touched and that are not done wait for nobody: what they were given may never run.
+	for _, name := range restarted(in.Pod, turn) {
+		if _, ok := images[name]; ok && !slices.Contains(turn, name) {
+			turn = append(turn, name)
+		}
 	}
 	record := newRecord(in.Pod, in.Holder, in.Revision, restarted(in.Pod, turn), metav1.NewTime(in.Now))
 	record.Resize = resize
@@ -34,7 +40,7 @@ func changeStep(in Input) (Step, error) {
 // where this one says nothing else. Revisions are compared with each other, so what both want and the pod does not have is in no change.
 func wanted(in Input) (images map[string]string, resize map[string]corev1.ResourceRequirements) {
 	images, resize = map[string]string{}, map[string]corev1.ResourceRequirements{}
-	if earlier, err := recordOf(in.Pod); err == nil && earlier.Holder == in.Holder {
+	if earlier, err := recordOf(in.Pod); err == nil && earlier.Holder == in.Holder && !earlier.Done {
 		maps.Copy(images, earlier.Next)
 		if !resized(in.Pod, earlier) {
 			maps.Copy(resize, earlier.Resize)
@@ -70,14 +76,14 @@ func restarted(pod *corev1.Pod, turn []string) []string {
 			return false
 		}
 		before, ok := earlier.before(name)
-		return err != nil || !ok || ContainerDone(pod, before)
+		return err != nil || !ok || earlier.Done || ContainerDone(pod, before)
 	})
 }
 
 // Unfinished says whether a change that the holder began has writes left to make: a pod on which it has must stay out of service meanwhile.
 func Unfinished(pod *corev1.Pod, holder string) bool {
 	r, err := recordOf(pod)
-	return err == nil && r.Holder == holder && (len(r.Next) > 0 || len(toResize(pod, r)) > 0)
+	return err == nil && r.Holder == holder && !r.Done && (len(r.Next) > 0 || len(toResize(pod, r)) > 0)
 }
 
 // goOn makes the next write of a change that was begun.

@@ -316,3 +316,85 @@ func TestALimitThatGrowsTakesItsRequestAlong(t *testing.T) {
 		t.Errorf("resources %+v, told %q", got, told)
 	}
 }
+
+// badKubelet does what kubelet does, and never gets an image that ends in :bad.
+func badKubelet(pod *corev1.Pod) {
+	observed(pod)
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range list {
+			c := specContainer(pod, list[i].Name)
+			list[i].Resources = ptr.To(c.Resources)
+			if strings.HasSuffix(c.Image, ":bad") {
+				list[i].Ready, list[i].State = false, waiting("ImagePullBackOff")
+				continue
+			}
+			if list[i].Image != c.Image || list[i].State.Running == nil {
+				list[i].Image, list[i].ContainerID = c.Image, list[i].ContainerID+"+"
+				list[i].RestartCount++
+			}
+			list[i].Ready, list[i].State = true, running()
+		}
+	}
+}
+
+func TestABadImageIsLeftWhateverComesNext(t *testing.T) {
+	resize := func(name, amount string) map[string]corev1.ResourceRequirements {
+		return map[string]corev1.ResourceRequirements{name: cpu(amount)}
+	}
+	for _, r := range []struct {
+		name      string
+		order     []string
+		bad, next Change
+		want      string
+	}{
+		{
+			name: "back, with an earlier container in the order", order: []string{"mesh", "app"}, want: "mesh:v1 app:v1 log:v1",
+			bad: Change{Images: map[string]string{"mesh": "mesh:v2", "app": "app:bad"}}, next: Change{Images: map[string]string{"mesh": "mesh:v1", "app": "app:v1"}},
+		},
+		{
+			name: "back, together with the container's size", want: "mesh:v1 app:v1 log:v1",
+			bad: Change{Images: map[string]string{"app": "app:bad"}, Resources: resize("app", "200m")}, next: Change{Images: map[string]string{"app": "app:v1"}, Resources: resize("app", "100m")},
+		},
+		{
+			name: "on to another, which has more for another container", want: "mesh:v1 app:v3 log:v1",
+			bad: Change{Images: map[string]string{"app": "app:bad"}}, next: Change{Images: map[string]string{"app": "app:v3"}, Resources: resize("log", "200m")},
+		},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			pod, _ := carry(t, trio(), Input{Wish: Update, Revision: "r2", Order: r.order, Change: r.bad}, badKubelet)
+			pod, told := carry(t, pod, Input{Wish: Update, Revision: "r3", Order: r.order, Change: r.next}, badKubelet)
+			if got := imagesOf(pod); got != r.want || !RunsRevision(pod, "r3") {
+				t.Errorf("images %s, done %t; want %s (%q)", got, RunsRevision(pod, "r3"), r.want, told)
+			}
+		})
+	}
+}
+
+// A LimitRange gave the container a limit that no template names.
+func TestALimitOfTheNamespaceKeepsNoPodOutOfService(t *testing.T) {
+	pod := trio(func(p *corev1.Pod) {
+		p.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("500m")}
+	})
+	pod, told := carry(t, pod, Input{Wish: Update, Revision: "r2", Change: Change{Resources: map[string]corev1.ResourceRequirements{"app": cpu("200m")}}}, func(p *corev1.Pod) { kubelet(p) })
+	if !RunsRevision(pod, "r2") || len(told) != 3 {
+		t.Errorf("told %q; want one resize, and the end", told)
+	}
+}
+
+// The gate that is opened ends the change. Who resizes the pod after that, an autoscaler or a person, takes nothing out of service.
+func TestAfterItsEndAChangeAsksNothingOfAPod(t *testing.T) {
+	pod, _ := carry(t, trio(), Input{Wish: Update, Revision: "r2", Change: Change{Resources: map[string]corev1.ResourceRequirements{"app": cpu("200m")}}}, func(p *corev1.Pod) { kubelet(p) })
+	step, err := Next(Input{Pod: pod, Wish: Serve, Holder: "InPlaceSet/web", Now: noon})
+	if err != nil || step.Act != WriteGate {
+		t.Fatalf("%+v, %v; want the gate to be opened", step, err)
+	}
+	pod = applied(t, pod, step.Patch)
+	cond(corev1.PodReady, corev1.ConditionTrue, "")(pod)
+	pod.Spec.Containers[0].Resources, pod.Generation = cpu("300m"), pod.Generation+1
+	if l := LookAt(pod); !l.Idle || !RunsRevision(pod, "r2") {
+		t.Errorf("a foreign resize: %+v", l)
+	}
+	if step, err = Next(Input{Pod: pod, Wish: Serve, Holder: "InPlaceSet/web", Now: noon}); err != nil || step.Act != Nothing || step.Wait != NoWait {
+		t.Errorf("%+v, %v; want nothing to be done", step, err)
+	}
+}

@@ -9,12 +9,12 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
 
-// gatePatch is a strategic merge patch of the pod's status. The API server takes annotations there too, so the claims on a pod that is taken out of service cost no
-// write of their own.
-func gatePatch(pod *corev1.Pod, gate corev1.PodCondition, claims string) ([]byte, error) {
+// gatePatch is a strategic merge patch of the pod's status. The API server takes annotations there too, so who claimed a pod that is taken out of service, and that a
+// change is done, cost no write of their own.
+func gatePatch(pod *corev1.Pod, gate corev1.PodCondition, annotations map[string]any) ([]byte, error) {
 	metadata := preconditions(pod)
-	if gate.Status == corev1.ConditionFalse && claims != pod.Annotations[v1alpha1.AnnotationClaims] {
-		metadata["annotations"] = map[string]any{v1alpha1.AnnotationClaims: orNil(claims)}
+	if len(annotations) > 0 {
+		metadata["annotations"] = annotations
 	}
 	return marshal(pod, map[string]any{
 		"metadata": metadata,
@@ -100,7 +100,7 @@ func preconditions(pod *corev1.Pod) map[string]any {
 
 // ours are labels and annotations that no template decides.
 var ours = map[string]bool{
-	v1alpha1.LabelInPlaceSet: true, v1alpha1.LabelUnit: true, v1alpha1.AnnotationClaims: true, v1alpha1.AnnotationSameNode: true,
+	v1alpha1.LabelInPlaceSet: true, v1alpha1.LabelUnit: true, v1alpha1.AnnotationUpdate: true, v1alpha1.AnnotationClaims: true, v1alpha1.AnnotationSameNode: true,
 }
 
 // put copies what the template wants, but for the keys that are ours.

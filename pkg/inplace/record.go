@@ -29,6 +29,9 @@ type Record struct {
 	Next map[string]string `json:"next,omitempty"`
 	// Resize is the cpu and memory that containers are to have, by container. It is written through the pod's resize subresource, by itself, before any image.
 	Resize map[string]corev1.ResourceRequirements `json:"resize,omitempty"`
+	// Done is written with the gate that is opened after the change. What happens to the pod from then on is not the change's: somebody else resizes it, or the
+	// runtime reports its image by another tag.
+	Done bool `json:"done,omitempty"`
 }
 
 // ContainerBefore is what ran before a change.
@@ -110,6 +113,17 @@ func (r Record) begun(pod *corev1.Pod, containers []string) Record {
 	return r
 }
 
+// doneNow is the record of a holder's change as it is when the gate is opened after it; false if there is none to close.
+func doneNow(pod *corev1.Pod, holder string) (string, bool) {
+	r, err := recordOf(pod)
+	if err != nil || r.Holder != holder || r.Done {
+		return "", false
+	}
+	r.Done = true
+	text, err := json.Marshal(r)
+	return string(text), err == nil
+}
+
 func beforeOf(pod *corev1.Pod, name string) ContainerBefore {
 	status := containerStatus(pod, name)
 	return ContainerBefore{
@@ -127,7 +141,7 @@ func newRecord(pod *corev1.Pod, holder, revision string, containers []string, no
 	for _, name := range containers {
 		status := containerStatus(pod, name)
 		before := beforeOf(pod, name)
-		if e, ok := earlier.before(name); changing && ok && !ContainerDone(pod, e) {
+		if e, ok := earlier.before(name); changing && ok && !earlier.Done && !ContainerDone(pod, e) {
 			if e.ContainerID == status.ContainerID {
 				before = e
 			} else {

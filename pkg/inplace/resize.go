@@ -63,7 +63,7 @@ func toResize(pod *corev1.Pod, r Record) map[string]corev1.ResourceRequirements 
 	out := map[string]corev1.ResourceRequirements{}
 	for name, want := range r.Resize {
 		full := asCreated(&want)
-		if c := specContainer(pod, name); c != nil && (!sameAmounts(c.Resources.Limits, full.Limits) || !sameAmounts(c.Resources.Requests, full.Requests)) {
+		if c := specContainer(pod, name); c != nil && (!has(c.Resources.Limits, full.Limits) || !has(c.Resources.Requests, full.Requests)) {
 			out[name] = full
 		}
 	}
@@ -79,6 +79,16 @@ func asCreated(want *corev1.ResourceRequirements) corev1.ResourceRequirements {
 	}
 	maps.Copy(out.Requests, want.Requests)
 	return out
+}
+
+// has says whether a pod has the amounts that are wanted. Others, such as those of a LimitRange, are none of the template's.
+func has(have, want corev1.ResourceList) bool {
+	for name, x := range want {
+		if y, ok := have[name]; !ok || x.Cmp(y) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func sameAmounts(a, b corev1.ResourceList) bool {
@@ -129,7 +139,7 @@ func resizeStands(pod *corev1.Pod) bool {
 // infeasible says whether the pod's node can never give what a change in place of it wants, and in which words the kubelet says so: the pod has to be rebuilt.
 func infeasible(pod *corev1.Pod) (why string, yes bool) {
 	r, err := recordOf(pod)
-	if err != nil || len(r.Resize) == 0 {
+	if err != nil || r.Done || len(r.Resize) == 0 {
 		return "", false
 	}
 	c := condition(pod, corev1.PodResizePending)

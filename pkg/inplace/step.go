@@ -150,6 +150,7 @@ func takenBack(in Input) (Step, error) {
 	if len(Missing(in.Pod)) == 0 || !Ready(in.Pod) {
 		return Step{}, nil
 	}
+	// A hook that the set names no more is waited for by nobody.
 	if wait := in.missing(); wait.Wait != NoWait {
 		return wait, nil
 	}
@@ -194,6 +195,14 @@ func heldByAnother(pod *corev1.Pod, holder string) (string, bool) {
 }
 
 func gateStep(in Input, open bool, reason, message string) (Step, error) {
-	patch, err := gatePatch(in.Pod, gateCondition(in.Pod, open, reason, message, in.Now), claimsToRecord(in.Pod, in.hook()))
+	annotations := map[string]any{}
+	if open {
+		if text, ok := doneNow(in.Pod, in.Holder); ok {
+			annotations[v1alpha1.AnnotationUpdate] = text
+		}
+	} else if claims := claimsToRecord(in.Pod, in.hook()); claims != in.Pod.Annotations[v1alpha1.AnnotationClaims] {
+		annotations[v1alpha1.AnnotationClaims] = orNil(claims)
+	}
+	patch, err := gatePatch(in.Pod, gateCondition(in.Pod, open, reason, message, in.Now), annotations)
 	return Step{Act: WriteGate, Patch: patch}, err
 }

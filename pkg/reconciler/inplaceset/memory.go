@@ -26,11 +26,17 @@ type remembered struct {
 	scaledDown map[types.UID]bool
 	// told is when each kind of wait was last seen, by the reason of its Event.
 	told map[string]time.Time
-	// unfit are pods whose resize the API server refused, and in which words. It would refuse it again.
-	unfit map[types.UID]string
+	// unfit are pods whose resize the API server refused.
+	unfit map[types.UID]refusal
 	// looks and texts are of the last pass. Only a pass of the set reads and writes them, and there is one at a time.
 	looks looks
 	texts *texts
+}
+
+// refusal of a write, in the API server's words, and when it is tried again.
+type refusal struct {
+	why   string
+	until time.Time
 }
 
 func newMemory() *memory { return &memory{sets: map[types.NamespacedName]*remembered{}} }
@@ -44,7 +50,7 @@ func (m *memory) know(key types.NamespacedName, uid string) (before string, repl
 		return "", false
 	}
 	m.sets[key] = &remembered{
-		uid: uid, taken: map[string]bool{}, told: map[string]time.Time{}, unfit: map[types.UID]string{}, looks: looks{}, texts: &texts{},
+		uid: uid, taken: map[string]bool{}, told: map[string]time.Time{}, unfit: map[types.UID]refusal{}, looks: looks{}, texts: &texts{},
 	}
 	if known == nil {
 		return "", false

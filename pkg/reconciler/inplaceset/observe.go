@@ -52,7 +52,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 		return nil, err
 	}
 	r.memory.of(keyOf(set), func(known *remembered) {
-		maps.DeleteFunc(known.unfit, func(uid types.UID, _ string) bool {
+		maps.DeleteFunc(known.unfit, func(uid types.UID, _ refusal) bool {
 			return !slices.ContainsFunc(p.pods, func(pod *corev1.Pod) bool { return pod.UID == uid && pod.Labels[v1alpha1.LabelRevision] == p.update })
 		})
 		p.refused = maps.Clone(known.unfit)
@@ -203,8 +203,8 @@ func (p *pass) unfit(pod *corev1.Pod, look *seenPod) (why string, unfit bool) {
 	if look.revision != p.update {
 		return "", false
 	}
-	if why, refused := p.refused[pod.UID]; refused {
-		return why, true
+	if refused, ok := p.refused[pod.UID]; ok {
+		return refused.why, true
 	}
 	return look.Infeasible, look.Infeasible != ""
 }

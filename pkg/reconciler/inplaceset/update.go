@@ -3,6 +3,7 @@ package inplaceset
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -56,6 +57,9 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 		if err != nil {
 			failed.add(err)
 			continue
+		}
+		if left := p.refused[pod.UID].until.Sub(p.now); step.Act == inplace.WriteResize && left > 0 {
+			step = inplace.Step{Wait: inplace.WaitResize, After: left} // it would be refused again.
 		}
 		p.waits.add(pod, step)
 		p.wakeAfter(step.After)
@@ -111,8 +115,10 @@ func (r *reconciler) take(ctx context.Context, p *pass, pod *corev1.Pod, step in
 	_, err := r.writtenPods.Write(string(p.set.UID), pod.Name, func() (*corev1.Pod, error) {
 		return r.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, step.Patch, metav1.PatchOptions{}, subresources...)
 	})
-	if step.Act == inplace.WriteResize && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err)) {
-		r.memory.of(keyOf(p.set), func(known *remembered) { known.unfit[pod.UID] = err.Error() })
+	if step.Act == inplace.WriteResize && refusesResize(err) {
+		r.memory.of(keyOf(p.set), func(known *remembered) {
+			known.unfit[pod.UID] = refusal{why: err.Error(), until: p.now.Add(createAgain)}
+		})
 		r.enqueue(keyOf(p.set))
 		return nil // it is rebuilt, or said in the condition.
 	}
@@ -120,6 +126,12 @@ func (r *reconciler) take(ctx context.Context, p *pass, pod *corev1.Pod, step in
 		return fmt.Errorf(what, pod.Namespace, pod.Name, err)
 	}
 	return nil
+}
+
+// refusesResize says whether the API server refused a resize for what it asks: more than a quota or the node has, or what no resize may change. That it refuses it
+// for who asks is an error like others.
+func refusesResize(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsForbidden(err) && !strings.Contains(err.Error(), "cannot patch resource")
 }
 
 func drainTimeoutOf(set *v1alpha1.InPlaceSet) time.Duration {
