@@ -105,7 +105,6 @@ func (s *serving) until(t *testing.T, n int, image string) {
 type kindOf struct {
 	name, resource string
 	manifest       func(b *bench, n int, limit string) string
-	patch          func(image string) string
 }
 
 const podTemplate = `
