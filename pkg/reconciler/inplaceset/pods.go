@@ -99,8 +99,8 @@ func (r *reconciler) meet(ctx context.Context, p *pass, name string) error {
 	return nil
 }
 
-// freeNames returns the names of the lowest numbers that no pod has. They are told from the set's UID, so that a create that was made and not
-// heard of is made again under the same name.
+// freeNames returns the names of the lowest numbers that no pod has, and that are not to be deleted: a pod by such a name would be replaced in its turn, for ever.
+// They are told from the set's UID, so that a create that was made and not heard of is made again under the same name.
 func (r *reconciler) freeNames(p *pass, n int) []string {
 	if n == 0 {
 		return nil
@@ -108,6 +108,9 @@ func (r *reconciler) freeNames(p *pass, n int) []string {
 	taken := map[string]bool{}
 	for _, pod := range slices.Concat(p.pods, p.leaving, p.strayed) {
 		taken[pod.Name] = true
+	}
+	for _, name := range p.set.Spec.ScaleStrategy.PodsToDelete {
+		taken[name] = true
 	}
 	r.memory.of(keyOf(p.set), func(known *remembered) { maps.Copy(taken, known.taken) })
 	names := make([]string, 0, n)

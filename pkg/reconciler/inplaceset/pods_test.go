@@ -66,6 +66,11 @@ func TestPodNames(t *testing.T) {
 	if got := r.freeNames(held, 1); got[0] == first[1] {
 		t.Errorf("%s is somebody else's and was taken all the same", got[0])
 	}
+	unwanted := setOf("web", "u1")
+	unwanted.Spec.ScaleStrategy.PodsToDelete = []string{first[0]}
+	if got := r.freeNames(&pass{set: unwanted}, 1); got[0] == first[0] {
+		t.Errorf("a new pod has the name %s, which is to be deleted", got[0])
+	}
 	seen := map[string]bool{}
 	for _, name := range r.freeNames(none, 10000) {
 		if seen[name] || len(validation.IsDNS1123Label(name)) > 0 {
