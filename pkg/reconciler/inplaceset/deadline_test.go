@@ -5,10 +5,51 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
+
+func TestACrashLoopThatComesUpForASecondAtATimeMissesTheDeadline(t *testing.T) {
+	a, b := shopPod("web-a", "r2", "web:v2"), shopPod("web-b", "r2", "web:v2")
+	s := newShop(t, 2, nil, []corev1.PodTemplateSpec{shopTemplate("web:v1"), shopTemplate("web:v2")}, a, b)
+	again := func() {
+		for _, pod := range []*corev1.Pod{a, b} { // one after the other, so that there is no rest.
+			s.put(pod)
+			s.run()
+			s.after(time.Second)
+			s.put(pod, inBackOff)
+			s.run()
+			s.after(150 * time.Second)
+		}
+	}
+	s.put(a, inBackOff)
+	s.put(b, inBackOff)
+	s.run()
+	again()
+	if got := s.condition(v1alpha1.ConditionProgressing).Reason; got == ReasonProgressDeadlineExceeded {
+		t.Errorf("%s after five minutes; the deadline is ten", got)
+	}
+	again()
+	again()
+	if got := s.condition(v1alpha1.ConditionProgressing).Reason; got != ReasonProgressDeadlineExceeded {
+		t.Errorf("%s after fifteen minutes; want %s", got, ReasonProgressDeadlineExceeded)
+	}
+	s.start() // the controller starts anew: at worst it waits for one deadline more.
+	for range 3 {
+		again()
+	}
+	if got := s.condition(v1alpha1.ConditionProgressing).Reason; got != ReasonProgressDeadlineExceeded {
+		t.Errorf("%s fifteen minutes after a restart; want %s", got, ReasonProgressDeadlineExceeded)
+	}
+	s.put(a)
+	s.put(b)
+	s.run()
+	if got := s.condition(v1alpha1.ConditionProgressing).Reason; got != ReasonComplete {
+		t.Errorf("%s once both are up; want %s", got, ReasonComplete)
+	}
+}
 
 func TestTheProgressDeadline(t *testing.T) {
 	begun := noon.Add(-time.Hour)

@@ -28,9 +28,10 @@ type remembered struct {
 	told map[string]time.Time
 	// unfit are pods whose resize the API server refused.
 	unfit map[types.UID]refusal
-	// looks and texts are of the last pass. Only a pass of the set reads and writes them, and there is one at a time.
+	// looks and texts are of the last pass, and best is how far the set got. Only a pass of the set reads and writes them, and there is one at a time.
 	looks looks
 	texts *texts
+	best  *best
 }
 
 // refusal of a write, in the API server's words, and when it is tried again.
@@ -50,7 +51,7 @@ func (m *memory) know(key types.NamespacedName, uid string) (before string, repl
 		return "", false
 	}
 	m.sets[key] = &remembered{
-		uid: uid, taken: map[string]bool{}, told: map[string]time.Time{}, unfit: map[types.UID]refusal{}, looks: looks{}, texts: &texts{},
+		uid: uid, taken: map[string]bool{}, told: map[string]time.Time{}, unfit: map[types.UID]refusal{}, looks: looks{}, texts: &texts{}, best: &best{},
 	}
 	if known == nil {
 		return "", false

@@ -25,7 +25,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 		return nil, err
 	}
 	var looks looks
-	r.memory.of(keyOf(set), func(known *remembered) { looks, p.texts = known.looks, known.texts })
+	r.memory.of(keyOf(set), func(known *remembered) { looks, p.texts, p.best = known.looks, known.texts, known.best })
 	found, err := r.pods.ByIndex(byOwner, string(set.UID))
 	if err != nil {
 		return nil, fmt.Errorf("listing pods of InPlaceSet %s/%s: %w", set.Namespace, set.Name, err)

@@ -123,6 +123,7 @@ type pass struct {
 	// refused are the resizes that the API server did not take, by pod; unfits is why pods, by name, cannot get to the update revision where they are.
 	looked  []*seenPod
 	texts   *texts
+	best    *best
 	refused map[types.UID]refusal
 	unfits  map[string]string
 	// established is how many pods there were; budgets and left tell of disruption budgets, nil where there are none.
