@@ -130,6 +130,9 @@ func podName(set *v1alpha1.InPlaceSet, number int) string {
 	return set.Name + "-" + hash[len(hash)-nameHashLength:]
 }
 
+// ofPods are annotations that say what became of one pod. A template that was copied from a pod may carry them; no pod is born with them.
+var ofPods = []string{v1alpha1.AnnotationUpdate, v1alpha1.AnnotationClaims, v1alpha1.AnnotationSameNode}
+
 // newPod of a template. It carries the readiness gate, which is opened once its containers are ready.
 func newPod(set *v1alpha1.InPlaceSet, template *corev1.PodTemplateSpec, name, revision string) *corev1.Pod {
 	t := template.DeepCopy()
@@ -140,6 +143,9 @@ func newPod(set *v1alpha1.InPlaceSet, template *corev1.PodTemplateSpec, name, re
 			OwnerReferences: []metav1.OwnerReference{*metav1.NewControllerRef(set, kind)},
 		},
 		Spec: t.Spec,
+	}
+	for _, key := range ofPods {
+		delete(pod.Annotations, key)
 	}
 	maps.Copy(pod.Labels, t.Labels)
 	pod.Labels[v1alpha1.LabelInPlaceSet] = set.Name

@@ -105,6 +105,20 @@ func TestNewPod(t *testing.T) {
 	}
 }
 
+func TestANewPodIsBornWithoutWhatBecameOfAnother(t *testing.T) {
+	for _, key := range []string{v1alpha1.AnnotationUpdate, v1alpha1.AnnotationClaims, v1alpha1.AnnotationSameNode} {
+		template := shopTemplate("web:v1")
+		template.Annotations = map[string]string{key: "n1 2025-01-01T00:00:00Z", "a": "b"}
+		pod := newPod(setOf("web", "u1"), &template, "web-x", "r1")
+		if _, born := pod.Annotations[key]; born || pod.Annotations["a"] != "b" {
+			t.Errorf("annotations are %v; want those of the template without %s", pod.Annotations, key)
+		}
+		if template.Annotations[key] == "" {
+			t.Errorf("the template was changed: %v", template.Annotations)
+		}
+	}
+}
+
 func TestProblemsOf(t *testing.T) {
 	good := func() *v1alpha1.InPlaceSet {
 		set := setOf("web", "u1")

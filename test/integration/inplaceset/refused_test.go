@@ -21,6 +21,8 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 	})
 	for _, r := range []struct{ name, patch, says string }{
 		{"labels that the selector does not match", `{"template":{"metadata":{"labels":{"app":"other"}}}}`, "app=web is missing"},
+		{"the claims on one pod", `{"template":{"metadata":{"annotations":{"apps.periplus.dev/claims":"lb.periplus.dev/x"}}}}`, "spec.template.metadata.annotations: apps.periplus.dev/claims says what became of one pod"},
+		{"what was copied from a pod", `{"template":{"metadata":{"annotations":{"apps.periplus.dev/update":"{}","apps.periplus.dev/same-node":"n1 2025-01-01T00:00:00Z"}}}}`, "apps.periplus.dev/update, apps.periplus.dev/same-node"},
 		{"another selector", `{"selector":{"matchLabels":{"app":"other"}},"template":{"metadata":{"labels":{"app":"other"}}}}`, "spec.selector: cannot be changed"},
 		{"fewer than no pods", `{"replicas":-1}`, "spec.replicas"},
 		{"more pods than can be", `{"replicas":10001}`, "spec.replicas"},
