@@ -209,11 +209,13 @@ func (p *pass) unfit(pod *corev1.Pod, look *seenPod) (why string, unfit bool) {
 	return look.Infeasible, look.Infeasible != ""
 }
 
-// compare each revision that pods are on, and the current one, with the update revision.
+// compare each revision that pods are on, and the current one, with the update revision. Misfits are those of pods that live, and of the current revision where
+// the partition wants pods of it: what no pod runs need not fit.
 func (p *pass) compare(how v1alpha1.UpdateType) {
 	p.changes = map[string]change{}
 	to := p.template(p.update)
 	misfits := map[string]bool{}
+	live := p.live()
 	for revision := range p.used() {
 		if _, known := p.changes[revision]; known || revision == p.update || to == nil {
 			continue
@@ -221,11 +223,16 @@ func (p *pass) compare(how v1alpha1.UpdateType) {
 		from := p.template(revision)
 		if from == nil {
 			p.changes[revision] = change{rebuild: true}
-			misfits[fmt.Sprintf("spec.template (revision %q is not in the history)", revision)] = true
+			if live[revision] {
+				misfits[fmt.Sprintf("spec.template (revision %q is not in the history)", revision)] = true
+			}
 			continue
 		}
 		c := p.texts.compare(from, to)
 		p.changes[revision] = change{Change: c, rebuild: how == v1alpha1.ReCreate || !c.Fits()}
+		if !live[revision] {
+			continue
+		}
 		for _, path := range c.Misfits {
 			misfits[path] = true
 		}
@@ -234,6 +241,20 @@ func (p *pass) compare(how v1alpha1.UpdateType) {
 		p.misfits = append(p.misfits, path)
 	}
 	slices.Sort(p.misfits)
+}
+
+// live are the revisions of pods that have not ended, and the current one where the partition makes or keeps pods of it.
+func (p *pass) live() map[string]bool {
+	live := map[string]bool{}
+	for _, seen := range p.seen() {
+		if !seen.ended {
+			live[seen.revision] = true
+		}
+	}
+	if stay, err := plan.Partition(p.set.Spec.UpdateStrategy.Partition, replicasOf(p.set)); err == nil && stay > 0 {
+		live[p.current] = true
+	}
+	return live
 }
 
 func replicasOf(set *v1alpha1.InPlaceSet) int32 {
