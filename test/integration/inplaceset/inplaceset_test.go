@@ -244,14 +244,14 @@ func TestWhatTheSchemaCannotSeeMovesNothing(t *testing.T) {
 	w.create(2, atOnce)
 	w.progressing("Complete")
 	revisions := len(w.history())
-	w.spec(`{"replicas":5,"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"app","image":"web:v2"}]}}}`)
-	if message := w.progressing("InvalidSpec"); !strings.Contains(message, "spec.template.spec.restartPolicy") {
+	w.spec(`{"replicas":5,"template":{"spec":{"activeDeadlineSeconds":60,"containers":[{"name":"app","image":"web:v2"}]}}}`)
+	if message := w.progressing("InvalidSpec"); !strings.Contains(message, "spec.template.spec.activeDeadlineSeconds") {
 		t.Errorf("says %q; want the field", message)
 	}
 	if got := w.images(); got != "map[web:v1:2]" || len(w.history()) != revisions {
 		t.Errorf("pods run %s, and there are %d revisions; want nothing to move", got, len(w.history()))
 	}
-	w.spec(`{"template":{"spec":{"restartPolicy":"Always"}}}`)
+	w.spec(`{"template":{"spec":{"activeDeadlineSeconds":null}}}`)
 	w.until("it went on", func() (bool, any) { got := w.images(); return got == "map[web:v2:5]", got })
 }
 

@@ -7,9 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
 
 func TestWhatTheAPIServerRefuses(t *testing.T) {
@@ -23,6 +26,7 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 		{"labels that the selector does not match", `{"template":{"metadata":{"labels":{"app":"other"}}}}`, "app=web is missing"},
 		{"the claims on one pod", `{"template":{"metadata":{"annotations":{"apps.periplus.dev/claims":"lb.periplus.dev/x"}}}}`, "spec.template.metadata.annotations: apps.periplus.dev/claims says what became of one pod"},
 		{"what was copied from a pod", `{"template":{"metadata":{"annotations":{"apps.periplus.dev/update":"{}","apps.periplus.dev/same-node":"n1 2025-01-01T00:00:00Z"}}}}`, "apps.periplus.dev/update, apps.periplus.dev/same-node"},
+		{"pods that end", `{"template":{"spec":{"restartPolicy":"OnFailure"}}}`, "spec.template.spec.restartPolicy: is OnFailure; pods of an InPlaceSet run for ever"},
 		{"another selector", `{"selector":{"matchLabels":{"app":"other"}},"template":{"metadata":{"labels":{"app":"other"}}}}`, "spec.selector: cannot be changed"},
 		{"fewer than no pods", `{"replicas":-1}`, "spec.replicas"},
 		{"more pods than can be", `{"replicas":10001}`, "spec.replicas"},
@@ -61,6 +65,33 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 			}
 		})
 	}
+	for _, r := range []struct{ name, of, selector, says string }{
+		{"an empty selector", "x", `{}`, "spec.selector: is empty and would match every pod"},
+		{"a selector of empty lists", "x", `{"matchLabels":{},"matchExpressions":[]}`, "spec.selector: is empty and would match every pod"},
+		{"another value than one of those that it wants", "x", `{"matchExpressions":[{"key":"app","operator":"In","values":["other","more"]}]}`, "and do not match app In (other, more)"},
+		{"a label that is missing out of those that it wants", "x", `{"matchExpressions":[{"key":"tier","operator":"In","values":["a"]}]}`, "and do not match tier In (a)"},
+		{"a value that it does not want", "x", `{"matchExpressions":[{"key":"app","operator":"NotIn","values":["web"]}]}`, "and do not match app NotIn (web)"},
+		{"a label that is missing", "x", `{"matchLabels":{"app":"web"},"matchExpressions":[{"key":"tier","operator":"Exists"}]}`, "and do not match tier Exists"},
+		{"a label that must be missing", "x", `{"matchExpressions":[{"key":"app","operator":"DoesNotExist"},{"key":"tier","operator":"Exists"}]}`, "and do not match app DoesNotExist; tier Exists"},
+		{"a name that is too long for its pods", strings.Repeat("x", 58), `{"matchLabels":{"app":"web"}}`, "metadata.name: has 58 characters"},
+	} {
+		t.Run(r.name, func(t *testing.T) {
+			if err := w.tryNew(r.of, r.selector); err == nil || !strings.Contains(err.Error(), r.says) {
+				t.Errorf("%s: %v; want it refused with %q", r.selector, err, r.says)
+			}
+		})
+	}
+	for name, selector := range map[string]string{
+		"one of the values that it wants": `{"matchExpressions":[{"key":"app","operator":"In","values":["other","web"]}]}`,
+		"no value that it does not want":  `{"matchExpressions":[{"key":"app","operator":"NotIn","values":["other"]},{"key":"tier","operator":"NotIn","values":["a"]}]}`,
+		"labels that are there, and not":  `{"matchExpressions":[{"key":"app","operator":"Exists"},{"key":"tier","operator":"DoesNotExist"}]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := w.tryNew(strings.Repeat("x", 57), selector); err != nil {
+				t.Errorf("%s is refused: %v", selector, err)
+			}
+		})
+	}
 	for name, patch := range map[string]string{
 		"an order with a native sidecar":      `{"updateStrategy":{"containerOrder":["mesh","app"]},"template":{"spec":{"initContainers":[{"name":"mesh","image":"x","restartPolicy":"Always"}]}}}`,
 		"no pod unavailable where one surges": `{"updateStrategy":{"maxUnavailable":0,"maxSurge":"1%"}}`,
@@ -84,5 +115,17 @@ func (w *world) try(patch string) error {
 		return fmt.Errorf("reading %s: %w", patch, err)
 	}
 	_, err = periplus.AppsV1alpha1().InPlaceSets(w.ns).Patch(w.t.Context(), "web", types.MergePatchType, []byte(`{"spec":`+string(spec)+`}`), metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+	return err
+}
+
+// tryNew tries a new set of this name and selector, whose template has the label app=web, without making it.
+func (w *world) tryNew(name, selector string) error {
+	set := &v1alpha1.InPlaceSet{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.ns}}
+	if err := yaml.Unmarshal([]byte(selector), &set.Spec.Selector); err != nil {
+		return fmt.Errorf("reading %s: %w", selector, err)
+	}
+	set.Spec.Template.Labels = map[string]string{"app": "web"}
+	set.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app", Image: "web:v1"}}
+	_, err := periplus.AppsV1alpha1().InPlaceSets(w.ns).Create(w.t.Context(), set, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	return err
 }
