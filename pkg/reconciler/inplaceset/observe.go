@@ -115,11 +115,6 @@ func problemsOf(set *v1alpha1.InPlaceSet) []string {
 	if len(template.Spec.Containers) == 0 {
 		out = append(out, "spec.template.spec.containers: there is none")
 	}
-	for _, name := range set.Spec.UpdateStrategy.ContainerOrder {
-		if !changesInPlace(&template.Spec, name) {
-			out = append(out, fmt.Sprintf("spec.updateStrategy.containerOrder: the template has no container or native sidecar named %q", name))
-		}
-	}
 	if key := set.Spec.UpdateStrategy.Scatter; key != "" && len(validation.IsQualifiedName(key)) > 0 {
 		out = append(out, fmt.Sprintf("spec.updateStrategy.scatter: %q is no key of a label", key))
 	}
@@ -127,6 +122,18 @@ func problemsOf(set *v1alpha1.InPlaceSet) []string {
 	out = append(out, unread...)
 	if len(set.Name) > maxNameLength {
 		out = append(out, fmt.Sprintf("metadata.name: has %d characters; pods are named after it, so it must have at most %d", len(set.Name), maxNameLength))
+	}
+	return out
+}
+
+// outOfOrder are the names in containerOrder that the template does not have. They stand for nothing: a template that goes back to an older one must not be held
+// up by the order that was written for the newer.
+func outOfOrder(set *v1alpha1.InPlaceSet) []string {
+	var out []string
+	for _, name := range set.Spec.UpdateStrategy.ContainerOrder {
+		if !changesInPlace(&set.Spec.Template.Spec, name) {
+			out = append(out, name)
+		}
 	}
 	return out
 }

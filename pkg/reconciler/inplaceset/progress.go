@@ -121,6 +121,9 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
 	if failing.pods > 0 {
 		parts = append(parts, failing.String())
 	}
+	if names := outOfOrder(p.set); len(names) > 0 {
+		parts = append(parts, fmt.Sprintf("spec.updateStrategy.containerOrder names %s, which the template does not have", strings.Join(names, ", ")))
+	}
 	for _, service := range slices.Sorted(maps.Keys(p.publishers)) {
 		parts = append(parts, fmt.Sprintf("Service %s publishes pods that are not ready: no gate keeps its clients from pods that are being changed", service))
 	}

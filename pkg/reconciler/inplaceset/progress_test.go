@@ -65,6 +65,15 @@ func TestProgressing(t *testing.T) {
 			says: []string{"0 of 2 pods run revision r2", "1 are in their grace period", "1 wait because 1 of at most 1 are unavailable"},
 		},
 		{
+			name: "an order that names what is not there is told and holds nothing up", pods: []*corev1.Pod{podWith("a", "r1"), podWith("b", "r2")},
+			set: func(s *v1alpha1.InPlaceSet) {
+				always := corev1.ContainerRestartPolicyAlways
+				s.Spec.Template.Spec.Containers = []corev1.Container{{Name: "app"}}
+				s.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "init"}, {Name: "mesh", RestartPolicy: &always}}
+				s.Spec.UpdateStrategy.ContainerOrder = []string{"mesh", "proxy", "app", "init"}
+			}, status: "True", reason: ReasonMoving, says: []string{"containerOrder names proxy, init, which"},
+		},
+		{
 			name: "pods that fail stop it with their own reasons", pods: []*corev1.Pod{podWith("a", "r2", noPull), podWith("b", "r1")},
 			status: "False", reason: ReasonPodsFailing, says: []string{"1 pods fail", "ErrImagePull", "a: container app: not found"},
 		},

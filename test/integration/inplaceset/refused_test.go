@@ -108,6 +108,24 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 	}
 }
 
+func TestATemplateThatLosesAContainerOfTheOrderIsTakenAndOnlyTheOrderIsHeldToIt(t *testing.T) {
+	w := newWorld(t)
+	w.create(1, `{maxUnavailable: 1, gracePeriodSeconds: 0}`)
+	w.until("the policy is in force", func() (bool, any) {
+		err := w.try(`{"updateStrategy":{"containerOrder":["nobody"]}}`)
+		return err != nil, err
+	})
+	w.spec(`{"updateStrategy":{"containerOrder":["mesh","app"]},"template":{"spec":{"initContainers":[{"name":"mesh","image":"x","restartPolicy":"Always"}]}}}`)
+	w.spec(`{"template":{"spec":{"initContainers":null}}}`) // as a pipeline's rollback writes it: the template alone.
+	if err := w.try(`{"replicas":2}`); err != nil {
+		t.Errorf("with an order of another template the set cannot be scaled: %v", err)
+	}
+	if err := w.try(`{"updateStrategy":{"containerOrder":["app","mesh"]}}`); err == nil || !strings.Contains(err.Error(), "named mesh") {
+		t.Errorf("another order: %v; want it refused, for it names mesh", err)
+	}
+	w.progressing("Complete")
+}
+
 // try a patch of the spec without making it.
 func (w *world) try(patch string) error {
 	spec, err := yaml.YAMLToJSON([]byte(patch))
