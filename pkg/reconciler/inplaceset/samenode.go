@@ -27,7 +27,8 @@ func sameNodeOf(set *v1alpha1.InPlaceSet) time.Duration {
 }
 
 // freedNodes are the nodes of pods that the set rebuilds and that are being deleted, one for each that has no replacement yet. Pods of a scale-down, and
-// those that somebody wants gone, have none: scaledDown tells the first, as long as the process that took them lives.
+// those that somebody wants gone, have none: scaledDown tells the first, as long as the process that took them lives. A pod that was deleted longer ago than
+// sameNodeSeconds and is still there (its node is dead) asks for nothing: its replacement has stopped to ask, and would not be told from one that is to be made.
 func (p *pass) freedNodes(scaledDown map[types.UID]bool) []string {
 	if sameNodeOf(p.set) == 0 || len(p.leaving) == 0 || len(p.plan.Create) == 0 {
 		return nil
@@ -46,6 +47,9 @@ func (p *pass) freedNodes(scaledDown map[types.UID]bool) []string {
 		deleted := pod.DeletionTimestamp.Time
 		if s := pod.DeletionGracePeriodSeconds; s != nil {
 			deleted = deleted.Add(-time.Duration(*s) * time.Second)
+		}
+		if p.now.Sub(deleted) > sameNodeOf(p.set) {
+			continue
 		}
 		made := pins[pod.Spec.NodeName]
 		i := slices.IndexFunc(made, func(at time.Time) bool { return !at.Before(deleted.Truncate(time.Second)) })

@@ -23,6 +23,11 @@ func leavingPod(node, revision string, change ...func(*corev1.Pod)) *corev1.Pod 
 	}}, change...)...)
 }
 
+// deletedBefore noon, by so much.
+func deletedBefore(d time.Duration) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) { pod.DeletionTimestamp.Time = pod.DeletionTimestamp.Add(-d) }
+}
+
 // pinnedPod was made at a time, and asked for a node until a minute after noon.
 func pinnedPod(node string, made time.Time, change ...func(*corev1.Pod)) *corev1.Pod {
 	return podWith("for-"+node, "r2", append([]func(*corev1.Pod){func(pod *corev1.Pod) {
@@ -49,10 +54,11 @@ func TestWhichNodesAreAskedFor(t *testing.T) {
 		{name: "not that of a pod that never ran", leaving: []*corev1.Pod{leavingPod("n1", "r1", func(pod *corev1.Pod) { pod.Spec.NodeName = "" })}},
 		{name: "not that of a pod that was too many", leaving: []*corev1.Pod{leavingPod("n1", "r1")}, scaledDown: "uid-n1"},
 		{name: "not that of a pod that somebody wants gone", leaving: []*corev1.Pod{leavingPod("n1", "r1")}, set: func(s *v1alpha1.InPlaceSet) { s.Spec.ScaleStrategy.PodsToDelete = []string{"n1"} }},
+		{name: "not that of a pod that was deleted longer ago than a pod waits for its node", leaving: []*corev1.Pod{leavingPod("n1", "r1", deletedBefore(31*time.Second)), leavingPod("n2", "r1", deletedBefore(30*time.Second))}, want: []string{"n2"}},
 		{name: "none where that is not wanted", leaving: []*corev1.Pod{leavingPod("n1", "r1")}, set: func(s *v1alpha1.InPlaceSet) { s.Spec.UpdateStrategy.SameNodeSeconds = new(int32) }},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			p := &pass{set: setOf("web", "u1"), pods: r.pods, leaving: r.leaving, update: "r2"}
+			p := &pass{set: setOf("web", "u1"), now: noon, pods: r.pods, leaving: r.leaving, update: "r2"}
 			p.plan.Create = []string{"r2"}
 			if r.set != nil {
 				r.set(p.set)
