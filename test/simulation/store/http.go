@@ -104,7 +104,7 @@ func (s *Store) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func (s *Store) serve(req *http.Request, r *Request, body []byte) ([]byte, error) {
 	k := r.Kind
-	if r.Subresource != "" && (r.Subresource != "status" || !k.status) && (r.Subresource != "binding" || k.Resource != "pods") {
+	if !k.has(r.Subresource) {
 		return nil, apierrors.NewNotFound(k.resource(), r.Name+"/"+r.Subresource)
 	}
 	if r.query.Get("dryRun") != "" {

@@ -68,6 +68,19 @@ func (k *Kind) groupKind() schema.GroupKind {
 	return schema.GroupKind{Group: k.Group, Kind: k.Kind}
 }
 
+// has says whether objects of the kind have a subresource; each has the one of no name.
+func (k *Kind) has(subresource string) bool {
+	switch subresource {
+	case "":
+		return true
+	case "status":
+		return k.status
+	case "binding", subResize:
+		return k.Group == "" && k.Resource == "pods"
+	}
+	return false
+}
+
 func builtins() []*Kind {
 	core := func(resource, kind string, typed func() runtime.Object) *Kind {
 		return &Kind{Version: "v1", Resource: resource, Kind: kind, Namespaced: true, typed: typed, unconditional: true}
@@ -95,7 +108,7 @@ func builtins() []*Kind {
 		},
 		{
 			Group: "policy", Version: "v1", Resource: "poddisruptionbudgets", Kind: "PodDisruptionBudget", Namespaced: true, unconditional: true,
-			typed: func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
+			typed: func() runtime.Object { return &policyv1.PodDisruptionBudget{} }, status: true, counted: bySpec,
 		},
 	}
 }
@@ -134,6 +147,24 @@ func podDefaults(pod map[string]any) {
 		spec["terminationGracePeriodSeconds"] = int64(corev1.DefaultTerminationGracePeriodSeconds)
 	}
 	setIfEmpty(child(pod, "status"), "phase", string(corev1.PodPending))
+	requestsOfLimits(pod)
+}
+
+// requestsOfLimits: what is limited and not requested is requested as much, as the API server has it for new pods.
+func requestsOfLimits(pod map[string]any) {
+	for _, containers := range []string{"containers", "initContainers"} {
+		for _, item := range list(pod, "spec", containers) {
+			c, ok := item.(map[string]any)
+			if limits, limited := find(c, "resources", "limits").(map[string]any); ok && limited {
+				requests := child(child(c, "resources"), "requests")
+				for name, v := range limits {
+					if _, requested := requests[name]; !requested {
+						requests[name] = v
+					}
+				}
+			}
+		}
+	}
 }
 
 // podMayBecome lets images change, and nothing else of a spec.

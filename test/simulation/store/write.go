@@ -113,11 +113,37 @@ func (s *Store) update(old *Object, fields map[string]any, sub string, patch boo
 	if err != nil {
 		return nil, apierrors.NewBadRequest(err.Error())
 	}
+	if sub == subResize {
+		return s.replaceBy(old, next, nil) // nothing else is in it.
+	}
 	return s.replace(old, next)
+}
+
+// subResize is the subresource of pods that takes nothing but the cpu and memory of their containers.
+const subResize = "resize"
+
+// resized is an object with the resources of the containers that fields name.
+func resized(old *Object, fields map[string]any) map[string]any {
+	next := runtime.DeepCopyJSON(old.fields)
+	for _, containers := range []string{"containers", "initContainers"} {
+		for _, is := range list(next, "spec", containers) {
+			for _, want := range list(fields, "spec", containers) {
+				c, okC := is.(map[string]any)
+				w, okW := want.(map[string]any)
+				if okC && okW && c["name"] == w["name"] && w["resources"] != nil {
+					c["resources"] = w["resources"]
+				}
+			}
+		}
+	}
+	return next
 }
 
 // separate takes of an update what its subresource may change, and the rest as it is.
 func (s *Store) separate(old *Object, fields map[string]any, sub string) map[string]any {
+	if sub == subResize {
+		return resized(old, fields)
+	}
 	kept := runtime.DeepCopyJSON(old.fields)
 	if sub == "status" {
 		next := kept
@@ -158,14 +184,19 @@ func (s *Store) separate(old *Object, fields map[string]any, sub string) map[str
 
 // replace commits next unless it is what is there.
 func (s *Store) replace(old *Object, next map[string]any) (*Object, error) {
+	return s.replaceBy(old, next, old.Kind.validate)
+}
+
+// replaceBy commits next if validate, which may be nil, finds nothing wrong with it.
+func (s *Store) replaceBy(old *Object, next map[string]any, validate func(old, next map[string]any) field.ErrorList) (*Object, error) {
 	k := old.Kind
 	u := unstructured.Unstructured{Object: next}
 	u.SetResourceVersion(strconv.FormatUint(old.Version, 10))
 	u.SetAPIVersion(k.apiVersion())
 	u.SetKind(k.Kind)
 	was := unstructured.Unstructured{Object: old.fields}
-	if s.sparse < 2 || len(old.JSON) < 16<<10 || s.version%s.sparse == 0 {
-		if errs := k.validate(old.fields, next); len(errs) > 0 {
+	if validate != nil && (s.sparse < 2 || len(old.JSON) < 16<<10 || s.version%s.sparse == 0) {
+		if errs := validate(old.fields, next); len(errs) > 0 {
 			return nil, s.invalid(k, old.Name, errs)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -51,6 +52,27 @@ var pods = map[string]func(*server){
 		s.must(err)
 		if pod.Status.Phase != corev1.PodRunning {
 			s.Fatal("the pod's own endpoint changed its status")
+		}
+	},
+	"cpu and memory change through a pod's resize alone, which makes a generation and takes no image": func(s *server) {
+		s.pod("p", func(pod *corev1.Pod) {
+			pod.Spec.Containers[0].Resources.Requests = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("1")}
+		})
+		more := `{"spec":{"containers":[{"name":"app","image":"shop/web:v2","resources":{"requests":{"cpu":"2"}}}]}}`
+		_, err := s.patchPod("p", more)
+		s.refused(err, apierrors.IsInvalid, "spec")
+		pod, err := s.patchPod("p", more, "resize")
+		s.must(err)
+		if c := pod.Spec.Containers[0]; c.Resources.Requests.Cpu().Value() != 2 || c.Image != "shop/web:v1" || pod.Generation != 2 {
+			s.Fatalf("resized to %+v, generation %d", c, pod.Generation)
+		}
+	},
+	"a new pod requests what it is limited to": func(s *server) {
+		pod := s.pod("p", func(pod *corev1.Pod) {
+			pod.Spec.Containers[0].Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+		})
+		if got := pod.Spec.Containers[0].Resources.Requests.Memory().String(); got != "1Gi" {
+			s.Fatalf("it requests %s", got)
 		}
 	},
 	"a pod is bound to a node once": func(s *server) {
