@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -192,4 +193,13 @@ func (i *informer) remove(obj runtime.Object, missed bool) {
 	for _, h := range i.handlers {
 		h.OnDelete(told)
 	}
+}
+
+// truthOf is a budget as the cache was told of it, whatever it believes.
+func (i *informer) truthOf(o *store.Object) (*policyv1.PodDisruptionBudget, error) {
+	budget, ok := decode(o).(*policyv1.PodDisruptionBudget)
+	if !ok {
+		return nil, fmt.Errorf("%s has a %s", i.name, o.Kind.Kind)
+	}
+	return budget, nil
 }

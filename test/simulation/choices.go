@@ -113,8 +113,14 @@ func (w *World) choices() []choice {
 			})
 		}
 	}
-	once(8, "tekton", w.tekton.move)
-	once(4, "somebody", w.person)
+	if w.alone != nil {
+		for n, who := range w.alone.actors {
+			once(8, w.alone.names[n], who.move)
+		}
+	} else {
+		once(8, "tekton", w.tekton.move)
+		once(4, "somebody", w.person)
+	}
 	if w.dirty {
 		add(10, 1, func(int) { w.collect() })
 	}
@@ -170,6 +176,9 @@ func (w *World) mischief() []choice {
 				w.must("deleting a pod", ignoreGone(at[n].admin.kube.CoreV1().Pods(namespace).Delete(ctx, up[n].Name, metav1.DeleteOptions{})))
 			}})
 		}
+	}
+	if w.alone != nil {
+		out = append(out, w.troubles()...)
 	}
 	if w.story.jumps {
 		out = append(out, choice{3, 1, func(int) {

@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
@@ -22,6 +24,9 @@ type nodes struct {
 	made  int
 	// sick images restart once after each start; broken ones cannot be pulled.
 	sick, broken map[string]bool
+	// looping images crash again and again; crashes counts, by pod and image.
+	looping map[string]bool
+	crashes map[string]int
 	// crashed are containers that have had their restart, by ID.
 	crashed map[string]bool
 	// looked is the version at which todo was made.
@@ -37,7 +42,7 @@ type move struct {
 }
 
 func newNodes(c *cluster, clock func() time.Time) *nodes {
-	return &nodes{c: c, clock: clock, sick: map[string]bool{}, broken: map[string]bool{}, crashed: map[string]bool{}}
+	return &nodes{c: c, clock: clock, sick: map[string]bool{}, broken: map[string]bool{}, crashed: map[string]bool{}, looping: map[string]bool{}, crashes: map[string]int{}}
 }
 
 // moves that can be made now, in the order of the pods' names.
@@ -72,37 +77,102 @@ func (m *move) String() string {
 func (n *nodes) next(pod *corev1.Pod) (string, func(context.Context, *corev1.Pod) error) {
 	switch {
 	case pod.DeletionTimestamp != nil:
-		return "ends", n.end
+		return n.ending(pod)
 	case pod.Spec.NodeName == "":
 		return "binds", n.bind
 	case len(pod.Status.ContainerStatuses) == 0:
 		return "starts", n.start
 	case pod.Status.ObservedGeneration < pod.Generation:
-		return "observes", n.status(func(pod *corev1.Pod) { pod.Status.ObservedGeneration = pod.Generation })
+		return "observes", n.status(n.observe)
 	}
-	status := pod.Status.ContainerStatuses[0]
-	image := pod.Spec.Containers[0].Image
+	ready := true
+	for _, c := range living(pod) {
+		if what, do := n.nextOf(pod, c); do != nil {
+			return what, n.status(do)
+		}
+		ready = ready && statusOf(pod, c.Name).Ready
+	}
 	switch {
-	case status.Image != image:
-		return "restarts", n.status(n.run)
-	case status.State.Running == nil && n.broken[image]:
-		return "", nil // it cannot be pulled.
-	case status.State.Running == nil:
-		return "pulls at last", n.status(n.run)
-	case n.sick[image] && !n.crashed[status.ContainerID]:
-		return "crashes", n.status(func(pod *corev1.Pod) {
-			n.run(pod)
-			n.crashed[pod.Status.ContainerStatuses[0].ContainerID] = true
-		})
-	case !status.Ready:
-		return "comes up", n.status(func(pod *corev1.Pod) {
-			pod.Status.ContainerStatuses[0].Ready = true
-			set(pod, corev1.ContainersReady, true, n.now())
-		})
+	case isTrue(pod, corev1.ContainersReady) != ready:
+		return "reports containers", n.status(func(pod *corev1.Pod) { set(pod, corev1.ContainersReady, ready, n.now()) })
 	case isTrue(pod, corev1.PodReady) != n.shouldBeReady(pod):
 		return "reports ready", n.status(func(pod *corev1.Pod) { set(pod, corev1.PodReady, n.shouldBeReady(pod), n.now()) })
+	case isTrue(pod, corev1.PodResizeInProgress):
+		return "resizes", n.status(n.resize)
 	}
 	return "", nil
+}
+
+// ending is the end of a pod that somebody deletes: its containers stop, and its kubelet lets it go. Others may hold it still.
+func (n *nodes) ending(pod *corev1.Pod) (string, func(context.Context, *corev1.Pod) error) {
+	switch {
+	case len(pod.Finalizers) > 0 && isTrue(pod, corev1.ContainersReady):
+		return "stops", n.status(func(pod *corev1.Pod) {
+			for i := range pod.Status.ContainerStatuses {
+				pod.Status.ContainerStatuses[i].Ready = false
+			}
+			set(pod, corev1.ContainersReady, false, n.now())
+			set(pod, corev1.PodReady, false, n.now())
+		})
+	case ptr.Deref(pod.DeletionGracePeriodSeconds, 0) > 0 || len(pod.Finalizers) == 0:
+		return "ends", n.end
+	}
+	return "", nil
+}
+
+// nextOf is the next move of a container, or none.
+func (n *nodes) nextOf(pod *corev1.Pod, c *corev1.Container) (string, func(*corev1.Pod)) {
+	status, name := statusOf(pod, c.Name), c.Name
+	run := func(pod *corev1.Pod) { n.run(pod, name) }
+	switch {
+	case status.Image != c.Image:
+		return "restarts " + name + " of", run
+	case status.State.Running == nil && (n.broken[c.Image] || n.looping[c.Image]):
+		return "", nil // it cannot be pulled, or waits to be started again.
+	case status.State.Running == nil:
+		return "pulls at last " + name + " of", run
+	case n.looping[c.Image]:
+		return "crashes " + name + " of", func(pod *corev1.Pod) { n.crash(pod, name) }
+	case n.sick[c.Image] && !n.crashed[status.ContainerID]:
+		return "crashes " + name + " of", func(pod *corev1.Pod) {
+			n.run(pod, name)
+			n.crashed[statusOf(pod, name).ContainerID] = true
+		}
+	case !status.Ready:
+		return "brings up " + name + " of", func(pod *corev1.Pod) {
+			statusOf(pod, name).Ready = true
+			ready := true
+			for _, c := range living(pod) {
+				ready = ready && statusOf(pod, c.Name).Ready
+			}
+			set(pod, corev1.ContainersReady, ready, n.now())
+		}
+	}
+	return "", nil
+}
+
+// living are the native sidecars and containers of a pod.
+func living(pod *corev1.Pod) []*corev1.Container {
+	var out []*corev1.Container
+	for i := range pod.Spec.InitContainers {
+		out = append(out, &pod.Spec.InitContainers[i])
+	}
+	for i := range pod.Spec.Containers {
+		out = append(out, &pod.Spec.Containers[i])
+	}
+	return out
+}
+
+// statusOf a container, to be changed where the pod may be.
+func statusOf(pod *corev1.Pod, name string) *corev1.ContainerStatus {
+	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return &corev1.ContainerStatus{Name: name}
 }
 
 func (n *nodes) now() metav1.Time { return metav1.NewTime(n.clock()) }
@@ -127,16 +197,28 @@ func (n *nodes) start(ctx context.Context, pod *corev1.Pod) error {
 		n.made++
 		ip := fmt.Sprintf("10.0.%d.%d", n.made/250, n.made%250+1)
 		pod.Status.PodIP, pod.Status.PodIPs = ip, []corev1.PodIP{{IP: ip}}
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: pod.Spec.Containers[0].Name, RestartCount: -1}}
+		for i := range pod.Spec.InitContainers {
+			pod.Status.InitContainerStatuses = append(pod.Status.InitContainerStatuses, corev1.ContainerStatus{Name: pod.Spec.InitContainers[i].Name, RestartCount: -1})
+		}
+		for i := range pod.Spec.Containers {
+			pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{Name: pod.Spec.Containers[i].Name, RestartCount: -1})
+		}
 		set(pod, corev1.PodInitialized, true, n.now())
-		n.run(pod)
+		for _, c := range living(pod) {
+			n.run(pod, c.Name)
+		}
 	})(ctx, pod)
 }
 
 // run makes a new container of the image that the spec names, or fails to.
-func (n *nodes) run(pod *corev1.Pod) {
-	image := pod.Spec.Containers[0].Image
-	s := &pod.Status.ContainerStatuses[0]
+func (n *nodes) run(pod *corev1.Pod, name string) {
+	var c *corev1.Container
+	for _, of := range living(pod) {
+		if of.Name == name {
+			c = of
+		}
+	}
+	s, image := statusOf(pod, name), c.Image
 	s.Image, s.Ready, s.Started = image, false, ptr.To(true)
 	pod.Status.ObservedGeneration = pod.Generation
 	set(pod, corev1.ContainersReady, false, n.now())
@@ -150,7 +232,71 @@ func (n *nodes) run(pod *corev1.Pod) {
 	s.ContainerID = fmt.Sprintf("sim://%s-%d", n.c.name, n.made)
 	s.ImageID = "sim@" + image[strings.LastIndex(image, ":")+1:]
 	s.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: n.now()}}
+	if len(c.Resources.Requests)+len(c.Resources.Limits) > 0 && s.Resources == nil {
+		s.Resources = c.Resources.DeepCopy()
+	}
 	pod.Status.Phase = corev1.PodRunning
+}
+
+// mostCrashes is how often a container that crashes is started again before its kubelet waits for minutes.
+const mostCrashes = 3
+
+// crash ends a container, which is started again at once, or some time.
+func (n *nodes) crash(pod *corev1.Pod, name string) {
+	s := statusOf(pod, name)
+	if n.crashes[string(pod.UID)+s.Image]++; n.crashes[string(pod.UID)+s.Image]%mostCrashes != 0 {
+		n.run(pod, name)
+		return
+	}
+	s.Ready = false
+	s.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff", Message: "back-off restarting failed container"}}
+	set(pod, corev1.ContainersReady, false, n.now())
+	set(pod, corev1.PodReady, false, n.now())
+}
+
+// Amounts of cpu beyond which a node cannot give them.
+var mostCPU = resource.MustParse("16")
+
+// observe takes notice of the pod's spec.
+func (n *nodes) observe(pod *corev1.Pod) {
+	pod.Status.ObservedGeneration = pod.Generation
+	drop := func(t corev1.PodConditionType) {
+		pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == t })
+	}
+	drop(corev1.PodResizePending)
+	for _, c := range living(pod) {
+		s := statusOf(pod, c.Name)
+		if s.Resources == nil || equality.Semantic.DeepEqual(*s.Resources, c.Resources) {
+			continue
+		}
+		if c.Resources.Requests.Cpu().Cmp(mostCPU) > 0 {
+			drop(corev1.PodResizeInProgress)
+			set(pod, corev1.PodResizePending, true, n.now())
+			last := &pod.Status.Conditions[len(pod.Status.Conditions)-1]
+			last.Reason, last.Message = corev1.PodReasonInfeasible, "Node didn't have enough capacity: cpu"
+			return
+		}
+		set(pod, corev1.PodResizeInProgress, true, n.now())
+	}
+}
+
+// resize gives the containers what the spec says. Those that ask for it are restarted.
+func (n *nodes) resize(pod *corev1.Pod) {
+	for _, c := range living(pod) {
+		s := statusOf(pod, c.Name)
+		if s.Resources == nil || equality.Semantic.DeepEqual(*s.Resources, c.Resources) {
+			continue
+		}
+		s.Resources = c.Resources.DeepCopy()
+		if restartsByResize(c) && s.State.Running != nil {
+			n.run(pod, c.Name)
+		}
+	}
+	pod.Status.Conditions = slices.DeleteFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodResizeInProgress })
+}
+
+func restartsByResize(c *corev1.Container) bool {
+	return slices.ContainsFunc(c.ResizePolicy, func(p corev1.ContainerResizePolicy) bool { return p.RestartPolicy == corev1.RestartContainer })
 }
 
 // flap takes a container down for a moment, without a restart.
@@ -160,6 +306,18 @@ func (n *nodes) flap(ctx context.Context, pod *corev1.Pod) error {
 		set(pod, corev1.ContainersReady, false, n.now())
 		set(pod, corev1.PodReady, false, n.now())
 	})(ctx, pod)
+}
+
+// again starts a container that crashes once more: the image that it had, whatever the spec says by now.
+func (n *nodes) again(pod *corev1.Pod, name string) {
+	s := statusOf(pod, name)
+	if name == "" || n.broken[s.Image] {
+		return
+	}
+	n.made++
+	s.RestartCount++
+	s.ContainerID = fmt.Sprintf("sim://%s-%d", n.c.name, n.made)
+	s.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: n.now()}}
 }
 
 func (n *nodes) end(ctx context.Context, pod *corev1.Pod) error {

@@ -37,12 +37,14 @@ type rules struct {
 	// writes of ours that landed.
 	writes int
 	first  *brokenRule
+	// sets is of worlds of sets.
+	sets setRules
 	// resting is true once nothing is left to be written.
 	resting bool
 }
 
 func newRules(w *World) *rules {
-	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}, largest: map[string]int{}}
+	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}, largest: map[string]int{}, sets: newSetRules()}
 }
 
 // broken notes the first rule that was broken; the run ends with the step. A check may run in a goroutine of a controller's.
@@ -60,9 +62,10 @@ func (r *rules) end() {
 }
 
 // follow keeps up with what happened in a cluster, whoever did it.
-func (r *rules) follow(c *cluster) {
-	version := c.api.Version()
-	if c.checked == version {
+func (r *rules) follow(c *cluster) { r.followTo(c, c.api.Version()) }
+
+func (r *rules) followTo(c *cluster, version uint64) {
+	if c.checked >= version {
 		return
 	}
 	events, ok := c.api.Since(c.checked)
@@ -71,8 +74,14 @@ func (r *rules) follow(c *cluster) {
 	}
 	pods := false
 	for _, e := range events {
+		if e.Object.Version > version {
+			break
+		}
 		if gone(e) {
 			r.w.dirty = true
+		}
+		if r.w.alone != nil {
+			r.followSets(c, e)
 		}
 		switch e.Object.Kind.Resource {
 		case "pods":
@@ -82,7 +91,7 @@ func (r *rules) follow(c *cluster) {
 		}
 	}
 	c.checked = version
-	if pods {
+	if pods && r.w.alone == nil {
 		r.peak(c)
 		r.numbers(c)
 	}
@@ -130,6 +139,9 @@ func (r *rules) sliced(c *cluster, before bool, e store.Event) {
 // check judges one write of ours.
 func (r *rules) check(d deed) {
 	r.writes++
+	if r.w.alone != nil {
+		r.followTo(d.c, d.event.Object.Version-1) // what came of the writes before it.
+	}
 	if kind := d.event.Object.Kind.Resource; len(d.event.Object.JSON) > r.largest[kind] {
 		r.largest[kind] = len(d.event.Object.JSON)
 	}
@@ -142,6 +154,9 @@ func (r *rules) check(d deed) {
 		was, _ := before.(*corev1.Pod)
 		r.podWritten(d, was, now)
 	case *appsv1alpha1.InPlaceSet:
+		if r.w.alone != nil {
+			r.statusWritten(d, now)
+		}
 		if was, ok := before.(*appsv1alpha1.InPlaceSet); ok && d.p.home == r.w.hub {
 			r.setWritten(d, was, now)
 		}

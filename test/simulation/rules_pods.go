@@ -4,6 +4,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/cache"
@@ -22,14 +23,14 @@ func left(pod *corev1.Pod) bool {
 // itself, once its cache has it. Where nothing is known, the truth counts.
 func (r *rules) serves(pod *corev1.Pod, known cache.Indexer) bool {
 	if known == nil {
-		return left(pod) && isTrue(pod, corev1.PodReady)
+		return left(pod) && isTrue(pod, corev1.PodReady) && r.back(pod)
 	}
 	if r.deleted[pod.UID] || !isTrue(pod, appsv1alpha1.ReadinessGateInService) {
 		return false
 	}
 	o, ok, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
 	cached, isPod := o.(*corev1.Pod)
-	return err == nil && ok && isPod && cached.UID == pod.UID && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady)
+	return err == nil && ok && isPod && cached.UID == pod.UID && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady) && (r.back(pod) || r.back(cached))
 }
 
 // hidden is how many pods of a set are gone by others' doing while a process still takes them to serve.
@@ -71,17 +72,32 @@ func podsOf(p *process, c *cluster) cache.Indexer {
 
 // podWritten is rules 1 and 4 for what a member's controller does to a pod.
 func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
-	if before == nil {
-		return
-	}
 	set := r.setOf(d.c, now)
 	if set == nil {
 		return
 	}
+	switch {
+	case before == nil && r.w.alone != nil:
+		r.podMade(d, set, now)
+		return
+	case before == nil:
+		return
+	case before.DeletionTimestamp != nil:
+		if r.w.alone != nil {
+			r.takenOff(d, set, before, now)
+		}
+		return
+	}
 	leaves := gone(d.event) || (now.DeletionTimestamp != nil && before.DeletionTimestamp == nil)
-	changes := before.Spec.Containers[0].Image != now.Spec.Containers[0].Image
-	if leaves || changes {
+	if leaves || restarts(before, now) {
 		r.letGo(d, set, before)
+		if r.w.alone != nil {
+			r.balanced(d, set, before, leaves)
+		}
+	}
+	if r.w.alone != nil && !leaves {
+		r.forgotten(d, set, before, now)
+		r.heldBack(d, set, now, 0, before)
 	}
 	known := podsOf(d.p, d.c)
 	served := r.serves(before, known)
@@ -89,6 +105,10 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 		r.deleted[now.UID] = true
 	}
 	if !served || (!leaves && left(now)) {
+		return
+	}
+	if r.w.alone != nil {
+		r.takenOut(d, set, now, known)
 		return
 	}
 	unavailable := int(ptr.Deref(set.Spec.Replicas, 1)) - r.hidden(d.c, set, known)
@@ -101,6 +121,17 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 		r.broken(1, "taking pod %s out of service leaves %d of %d pods of %s in member %s unavailable; maxUnavailable is %d",
 			now.Name, unavailable, *set.Spec.Replicas, set.Name, d.c.name, limit)
 	}
+}
+
+// restarts says whether a write has the kubelet restart a container: another image, or a resize that it asks to be restarted for.
+func restarts(before, now *corev1.Pod) bool {
+	was := living(before)
+	for i, c := range living(now) {
+		if c.Image != was[i].Image || restartsByResize(c) && !equality.Semantic.DeepEqual(c.Resources, was[i].Resources) {
+			return true
+		}
+	}
+	return false
 }
 
 // letGo is rule 4: nothing happens to a pod that a balancer has not let go of, for as long as the grace period.

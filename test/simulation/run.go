@@ -72,7 +72,15 @@ func (w *World) run() (res Result) {
 	for _, p := range w.procs {
 		p.boot()
 	}
-	w.settle("before the release")
+	w.settle("before anything changes")
+	if w.alone != nil {
+		w.live()
+		res.Outcome = "all sets are where they should be"
+		w.checkSets()
+		w.rules.end()
+		w.replay()
+		return res
+	}
 	w.release()
 	if n := len(w.story.dead); n > 0 {
 		w.logf("the %d dead members are back", n)
@@ -223,6 +231,9 @@ func (w *World) stepOnce() bool {
 	}
 	if total == 0 {
 		next := w.next()
+		if w.alone != nil {
+			return w.wait()
+		}
 		if what, do := w.hand(next.IsZero() || next.Sub(w.clock.Now()) > patience); do != nil {
 			w.step++
 			w.logf("somebody: %s", what)
@@ -286,6 +297,13 @@ func (w *World) next() time.Time {
 				if next.IsZero() || at.Before(next) {
 					next = at
 				}
+			}
+		}
+	}
+	if w.alone != nil {
+		for _, who := range w.alone.actors {
+			if at := who.due(); !at.IsZero() && (next.IsZero() || at.Before(next)) {
+				next = at
 			}
 		}
 	}

@@ -41,6 +41,8 @@ type story struct {
 	sparse uint64
 	// limit is the target's maxUnavailable.
 	limit int32
+	// alone, if not nil, is a world of sets: there is no release in it.
+	alone *setStory
 }
 
 // The ways in which a release is cut off.
@@ -84,6 +86,9 @@ func (l law) gives(member string) bool { return l != lawPart || member != "m3" }
 
 // tell makes up the story of a seed.
 func tell(r *rand.Rand) *story {
+	if r.IntN(3) == 0 {
+		return tellSets(r)
+	}
 	s := &story{
 		members: []string{"m1", "m2", "m3"}, faulty: faultySteps, most: mostSteps,
 		name: "a release", image: imageNew, limit: 1 + r.Int32N(2), replicas: map[string]int32{"dca": 2 + r.Int32N(2), "dcb": 1 + r.Int32N(2)},

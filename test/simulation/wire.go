@@ -90,6 +90,10 @@ func (t *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	case another:
 		w.interfere(t.c, r)
 	}
+	if no := w.refuses(req); no != nil {
+		w.logf("  %s %s/%s: refused", site, t.c.name, r.Name)
+		return no, nil
+	}
 	from := t.c.api.Version()
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {

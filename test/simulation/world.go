@@ -87,6 +87,8 @@ type World struct {
 	}
 	lines []string
 	keep  bool
+	// alone is nil in worlds with releases.
+	alone *alone
 }
 
 var kinds = sync.OnceValues(func() ([]*store.Kind, error) {
@@ -137,6 +139,11 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 	}
 	w.tekton = &tekton{c: w.hub, w: w, pipelines: map[string]*pipeline{}, ran: map[string]*pipeline{}}
 	w.rules = newRules(w)
+	if w.story.alone != nil {
+		w.procs = []*process{{w: w, name: w.members[0].name, home: w.members[0], start: startMember}}
+		w.furnishAlone()
+		return w
+	}
 	w.furnish()
 	w.procs = []*process{{w: w, name: "hub", home: w.hub, start: startHub}}
 	for _, c := range w.members {
