@@ -96,11 +96,15 @@ func goOn(in Input) (Step, error) {
 		patch, err := resizePatch(in.Pod, resize)
 		return Step{Act: WriteResize, Patch: patch}, err
 	}
-	switch {
-	case !patchedDone(in.Pod, r) || !resized(in.Pod, r):
+	before := r
+	before.Containers = slices.DeleteFunc(slices.Clone(r.Containers), func(c ContainerBefore) bool {
+		_, again := r.Next[c.Name]
+		return again // an earlier change gave it an image that is given up: it may never run.
+	})
+	if !patchedDone(in.Pod, before) || !resized(in.Pod, r) {
 		return Step{Wait: waitOfKubelet(in.Pod)}, nil
 	}
-	for _, c := range r.Containers {
+	for _, c := range before.Containers {
 		if !containerStatus(in.Pod, c.Name).Ready {
 			return Step{Wait: WaitContainers}, nil
 		}

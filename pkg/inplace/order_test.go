@@ -195,6 +195,28 @@ func TestAnotherChangeInTheMiddleOfAnOrder(t *testing.T) {
 	}
 }
 
+func TestACureThatComesWithAResizeReplacesAnImageThatNeverRuns(t *testing.T) {
+	for _, order := range [][]string{nil, {"mesh", "app"}} {
+		pulls := func(pod *corev1.Pod) {
+			kubelet(pod)
+			if s := &pod.Status.InitContainerStatuses[0]; s.Image == "mesh:broken" {
+				s.ContainerID, s.RestartCount, s.Ready, s.State = "mesh-1", 0, false, waiting("ImagePullBackOff")
+			}
+		}
+		pod, _ := carry(t, trio(), Input{Wish: Update, Revision: "r2", Change: Change{Images: map[string]string{"mesh": "mesh:broken"}}, Order: order}, pulls)
+		pod, told := carry(t, pod, Input{
+			Wish: Update, Revision: "r3", Order: order,
+			Change: Change{Images: map[string]string{"mesh": "mesh:v3"}, Resources: map[string]corev1.ResourceRequirements{"app": cpu("200m")}},
+		}, pulls)
+		if got := imagesOf(pod); got != "mesh:v3 app:v1 log:v1" || !RunsRevision(pod, "r3") {
+			t.Errorf("order %v: images %s, record %s (%q)", order, got, pod.Annotations[v1alpha1.AnnotationUpdate], told)
+		}
+		if r, err := recordOf(pod); err != nil || !slices.Contains(r.Containers[0].Passed, "mesh:broken") {
+			t.Errorf("order %v: the image that was given up is not in the record: %+v, %v", order, r.Containers, err)
+		}
+	}
+}
+
 func TestSomebodyOpensTheGateBetweenTwoContainers(t *testing.T) {
 	pod := trio()
 	in := Input{Pod: pod, Wish: Update, Holder: "InPlaceSet/web", Revision: "r2", Change: Change{Images: map[string]string{"mesh": "mesh:v2", "app": "app:v2"}}, Order: []string{"mesh"}, QuietSince: noon, Now: noon}

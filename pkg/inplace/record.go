@@ -103,12 +103,13 @@ func (r Record) before(container string) (ContainerBefore, bool) {
 
 // begun returns a record with the named containers added, which are patched now.
 func (r Record) begun(pod *corev1.Pod, containers []string) Record {
+	earlier := r
 	r.Next = maps.Clone(r.Next)
 	r.Containers = slices.Clone(r.Containers)
 	for _, name := range containers {
 		delete(r.Next, name)
 		r.Containers = slices.DeleteFunc(r.Containers, func(c ContainerBefore) bool { return c.Name == name })
-		r.Containers = append(r.Containers, beforeOf(pod, name))
+		r.Containers = append(r.Containers, earlier.beforeNow(pod, name))
 	}
 	return r
 }
@@ -136,22 +137,26 @@ func beforeOf(pod *corev1.Pod, name string) ContainerBefore {
 // recorded: it still runs what ran before both.
 func newRecord(pod *corev1.Pod, holder, revision string, containers []string, now metav1.Time) Record {
 	r := Record{Holder: holder, Revision: revision, Time: now}
-	earlier, err := recordOf(pod)
-	changing := err == nil
+	earlier, _ := recordOf(pod) // one that somebody damaged knows of no container.
 	for _, name := range containers {
-		status := containerStatus(pod, name)
-		before := beforeOf(pod, name)
-		if e, ok := earlier.before(name); changing && ok && !earlier.Done && !ContainerDone(pod, e) {
-			if e.ContainerID == status.ContainerID {
-				before = e
-			} else {
-				before.Image = status.Image
-			}
-			before.Passed = append(slices.Clone(e.Passed), specImage(pod, name))
-		}
-		r.Containers = append(r.Containers, before)
+		r.Containers = append(r.Containers, earlier.beforeNow(pod, name))
 	}
 	return r
+}
+
+// beforeNow is what ran in a container before a change that is patched now, where r is the record that the pod has until then.
+func (r Record) beforeNow(pod *corev1.Pod, name string) ContainerBefore {
+	status := containerStatus(pod, name)
+	before := beforeOf(pod, name)
+	if e, ok := r.before(name); ok && !r.Done && !ContainerDone(pod, e) {
+		if e.ContainerID == status.ContainerID {
+			before = e
+		} else {
+			before.Image = status.Image
+		}
+		before.Passed = append(slices.Clone(e.Passed), specImage(pod, name))
+	}
+	return before
 }
 
 // containerStatus of a container or native sidecar.
