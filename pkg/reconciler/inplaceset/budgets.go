@@ -146,19 +146,38 @@ func (r *reconciler) left(budget *disruption, closing func(types.UID) bool) int3
 	var ours, oursHealthy int32
 	for _, object := range found {
 		pod, ok := object.(*corev1.Pod)
-		if !ok || pod.DeletionTimestamp != nil || !budget.selector.Matches(labels.Set(pod.Labels)) {
+		if !ok || !budget.selector.Matches(labels.Set(pod.Labels)) {
 			continue
 		}
-		ours++
+		ours++ // one that is being deleted, too: a count from before has it.
+		if pod.DeletionTimestamp != nil {
+			continue
+		}
 		if _, evicted := status.DisruptedPods[pod.Name]; healthy(pod) && !evicted && !closing(pod.UID) {
 			oursHealthy++
 		}
 	}
-	others := int32(0)
-	if ours < status.ExpectedPods {
-		others = max(status.CurrentHealthy-ours, 0)
+	wanted, err := r.wantedUnder(budget)
+	if err != nil {
+		return 0
 	}
+	others := max(min(status.CurrentHealthy-ours, status.ExpectedPods-max(ours, wanted)), 0)
 	return oursHealthy + others - status.DesiredHealthy
+}
+
+// wantedUnder is how many pods our sets under a budget are to have. One that is missing is ours, whatever a count says that is from before it got lost.
+func (r *reconciler) wantedUnder(budget *disruption) (int32, error) {
+	sets, err := r.sets.InPlaceSets(budget.Namespace).List(labels.Everything())
+	if err != nil {
+		return 0, fmt.Errorf("listing InPlaceSets in namespace %s: %w", budget.Namespace, err)
+	}
+	var n int32
+	for _, set := range sets {
+		if budget.selector.Matches(labels.Set(set.Spec.Template.Labels)) {
+			n += replicasOf(set)
+		}
+	}
+	return n, nil
 }
 
 // budgetChanged wakes the sets that wait for a budget when what it wants or lets go changed.

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
 )
 
@@ -35,7 +36,9 @@ func TestHowManyABudgetLetsGo(t *testing.T) {
 		status  policyv1.PodDisruptionBudgetStatus
 		unseen  bool
 		closing string
-		want    int32
+		// replicas of a set under the budget; none where 0.
+		replicas int32
+		want     int32
 	}{
 		{name: "those of ours that are healthy beyond what it wants", pods: three, status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 3, DesiredHealthy: 2, ExpectedPods: 3}, want: 1},
 		{name: "none while its controller has not seen what it wants", pods: three, status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 3, ExpectedPods: 3}, unseen: true},
@@ -51,6 +54,8 @@ func TestHowManyABudgetLetsGo(t *testing.T) {
 		{name: "one that is being deleted does not count at all", pods: append(slices.Clone(three), budgetedPod("d", func(pod *corev1.Pod) { pod.DeletionTimestamp = &metav1.Time{Time: noon} })), status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 4, DesiredHealthy: 2, ExpectedPods: 3}, want: 1},
 		{name: "one that it does not select does not count", pods: append(slices.Clone(three), budgetedPod("d", func(pod *corev1.Pod) { pod.Labels["app"] = "db" })), status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 3, DesiredHealthy: 2, ExpectedPods: 3}, want: 1},
 		{name: "of others' pods, what is healthy for sure", pods: three, status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 5, DesiredHealthy: 4, ExpectedPods: 6}, want: 1},
+		{name: "one of ours that is missing is no other's, though a count that lags has it", pods: three, replicas: 4, status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 4, DesiredHealthy: 3, ExpectedPods: 4}},
+		{name: "one of ours that is being deleted is no other's, though a count that lags has it", pods: append(slices.Clone(three), budgetedPod("d", func(pod *corev1.Pod) { pod.DeletionTimestamp = &metav1.Time{Time: noon} })), status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 4, DesiredHealthy: 3, ExpectedPods: 5}},
 		{name: "where all are ours, a count that lags adds none of others", pods: three, status: policyv1.PodDisruptionBudgetStatus{CurrentHealthy: 5, DesiredHealthy: 2, ExpectedPods: 3}, want: 1},
 	} {
 		t.Run(r.name, func(t *testing.T) {
@@ -73,7 +78,15 @@ func TestHowManyABudgetLetsGo(t *testing.T) {
 			if err := budgets.Add(kept); err != nil {
 				t.Fatal(err)
 			}
-			rec := &reconciler{pods: pods, budgets: budgets}
+			sets := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+			if r.replicas > 0 {
+				set := &v1alpha1.InPlaceSet{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "web"}, Spec: v1alpha1.InPlaceSetSpec{Replicas: &r.replicas}}
+				set.Spec.Template.Labels = map[string]string{"app": "web"}
+				if err := sets.Add(set); err != nil {
+					t.Fatal(err)
+				}
+			}
+			rec := &reconciler{sets: listers.NewInPlaceSetLister(sets), pods: pods, budgets: budgets}
 			all, err := rec.disruptionsIn("shop")
 			if err != nil || len(all) != 1 {
 				t.Fatalf("found %d budgets, %v", len(all), err)
