@@ -147,7 +147,7 @@ func InPlaceSet(s InPlaceSetState) (InPlaceSetPlan, error) {
 	pods = p.scaleDown(s, pods, shares{stay: stay, updated: updated, surge: surge, maxSurge: l.surge}, &b)
 	quota -= p.replace(s, pods, quota, &b)
 	if !s.Paused && !s.Refused {
-		p.update(s, pods, quota, &b)
+		p.update(s, pods, quota, stay, &b)
 	}
 	p.Waiting, p.WaitingFor = b.refused, b.waiting
 	p.Unavailable = max(l.unavailable-b.left, 0)

@@ -13,15 +13,28 @@ type candidate struct {
 	place float64
 }
 
-// update picks quota pods that get to the update revision, in their order. One that a disruption budget refuses gives its turn to the next.
-func (p *InPlaceSetPlan) update(s InPlaceSetState, pods []*InPlacePod, quota int32, b *budget) {
+// update picks quota pods that get to the update revision, in their order. One that a disruption budget refuses gives its turn to the next. Of those on the
+// current revision no more are rebuilt than may leave it: the pod made in its place would be on the current revision again, for ever.
+func (p *InPlaceSetPlan) update(s InPlaceSetState, pods []*InPlacePod, quota, stay int32, b *budget) {
 	if quota <= 0 {
 		return
+	}
+	spare := -stay
+	for _, pod := range pods {
+		if pod.Revision == s.Current {
+			spare++
+		}
 	}
 	var refused []string
 	for _, c := range inOrder(s, pods) {
 		if quota <= 0 {
 			break
+		}
+		if c.Rebuild && c.Revision == s.Current {
+			if spare <= 0 {
+				continue
+			}
+			spare--
 		}
 		v, name := b.take(c.InPlacePod)
 		if v == overBudget {

@@ -216,14 +216,16 @@ func (p *InPlaceSetPlan) replace(s InPlaceSetState, pods []*InPlacePod, quota in
 	slices.SortFunc(unwanted, func(x, y *InPlacePod) int { return cmp.Or(way(x)-way(y), older(x, y)) })
 	var moved int32
 	for _, pod := range unwanted {
-		if pod.Revision != s.Update && moved < quota {
-			moved++
-		}
 		switch v, name := b.take(pod); v {
 		case taken:
 			p.Rebuild = append(p.Rebuild, pod.Name)
 		case overBudget:
 			b.waits(name)
+		case overLimit:
+			continue // the turn is another's, which may be down and the very one that it waits for.
+		}
+		if pod.Revision != s.Update && moved < quota {
+			moved++
 		}
 	}
 	return moved

@@ -196,6 +196,9 @@ func TestInPlaceSet(t *testing.T) {
 		{name: "a rebuild goes on with the pod that is leaving", replicas: 3, pods: "*v1 *v1l *v1", want: "rebuild p1, 2 wait"},
 		{name: "a rebuild waits for the replacement to be available", replicas: 3, pods: "v2! *v1 *v1", want: "2 wait"},
 		{name: "a rebuild keeps to the partition", replicas: 4, partition: "3", maxUnavailable: "4", pods: "*v1 *v1 *v1 *v1", want: "rebuild p0"},
+		{name: "a pod that was made to stay is not rebuilt, only to be made there again", replicas: 2, partition: "1", pods: "*v9 *v1!", want: "1 wait"},
+		{name: "a pod that cannot stay is rebuilt before one that was made to stay", replicas: 2, partition: "1", pods: "*v9! *v1!", want: "rebuild p0"},
+		{name: "an unwanted pod that waits leaves its turn to one that is down", replicas: 2, partition: "1", pods: "v9! -v1", want: "update p0, 1 wait"},
 
 		// Surge.
 		{name: "a surge makes new pods before an old one moves", replicas: 3, maxUnavailable: "0", surge: "1", pods: "v1 v1 v1", want: "create v2, 2 wait"},
