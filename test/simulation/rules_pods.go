@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,9 +29,29 @@ func (r *rules) serves(pod *corev1.Pod, known cache.Indexer) bool {
 	if r.deleted[pod.UID] || !isTrue(pod, appsv1alpha1.ReadinessGateInService) {
 		return false
 	}
-	o, ok, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
+	cached := r.knownOf(pod, known)
+	return cached != nil && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady) && (r.back(pod) || r.back(cached))
+}
+
+// knownOf is a pod as a process knows it: by its cache, or by the answer to its own last write; nil where it knows none.
+func (r *rules) knownOf(pod *corev1.Pod, known cache.Indexer) *corev1.Pod {
+	o, _, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
 	cached, isPod := o.(*corev1.Pod)
-	return err == nil && ok && isPod && cached.UID == pod.UID && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady) && (r.back(pod) || r.back(cached))
+	if err != nil || !isPod || cached.UID != pod.UID {
+		cached = nil
+	}
+	if answer := r.sets.answers[pod.UID]; answer != nil && (cached == nil || versionOf(answer) > versionOf(cached)) {
+		return answer
+	}
+	return cached
+}
+
+func versionOf(pod *corev1.Pod) uint64 {
+	v, err := strconv.ParseUint(pod.ResourceVersion, 10, 64)
+	if err != nil {
+		panic(err) // the store made it.
+	}
+	return v
 }
 
 // hidden is how many pods of a set are gone by others' doing while a process still takes them to serve.

@@ -29,6 +29,8 @@ type setRules struct {
 	reached map[apitypes.UID]time.Time
 	// specs that each set had, oldest first: a controller goes by the one that its cache has, or a newer one.
 	specs map[apitypes.UID][]specAt
+	// answers are pods as our last write of each left them.
+	answers map[apitypes.UID]*corev1.Pod
 }
 
 type specAt struct {
@@ -38,7 +40,7 @@ type specAt struct {
 }
 
 func newSetRules() setRules {
-	return setRules{owed: map[apitypes.UID][]string{}, whole: map[apitypes.UID]uint64{}, reached: map[apitypes.UID]time.Time{}, specs: map[apitypes.UID][]specAt{}}
+	return setRules{owed: map[apitypes.UID][]string{}, whole: map[apitypes.UID]uint64{}, reached: map[apitypes.UID]time.Time{}, specs: map[apitypes.UID][]specAt{}, answers: map[apitypes.UID]*corev1.Pod{}}
 }
 
 // followSets keeps up with an event in a world of sets.
@@ -326,17 +328,11 @@ func (r *rules) budgeted(d deed, pod *corev1.Pod, known cache.Indexer) {
 
 // healthy pods are those that a budget counts on, as far as a process can know.
 func (r *rules) healthy(pod *corev1.Pod, known cache.Indexer) bool {
-	if r.deleted[pod.UID] || !left(pod) && !r.stranger(pod, known) {
+	if r.deleted[pod.UID] || !isTrue(pod, appsv1alpha1.ReadinessGateInService) {
 		return false
 	}
-	o, ok, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
-	cached, isPod := o.(*corev1.Pod)
-	return err == nil && ok && isPod && cached.UID == pod.UID && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady)
-}
-
-// stranger says whether somebody else deleted a pod that we have left in service.
-func (r *rules) stranger(pod *corev1.Pod, _ cache.Indexer) bool {
-	return pod.DeletionTimestamp != nil && !r.deleted[pod.UID] && isTrue(pod, appsv1alpha1.ReadinessGateInService)
+	cached := r.knownOf(pod, known)
+	return cached != nil && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady)
 }
 
 // statusWritten is rule 4 for what people read: no pod counts as available that its balancers do not have.
@@ -352,7 +348,7 @@ func (r *rules) statusWritten(d deed, set *appsv1alpha1.InPlaceSet) {
 	}
 	n := int32(r.hidden(d.c, set, pods)) // #nosec G115 -- a few pods.
 	for _, pod := range unitOf(d.c, set) {
-		if r.sets.whole[pod.UID] > cached[pod.UID] {
+		if known := cached[pod.UID]; r.sets.whole[pod.UID] > known {
 			n++
 		}
 	}
