@@ -89,24 +89,30 @@ func TestEachRuleCanFail(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(r.name, " ", "_"), func(t *testing.T) {
 			t.Parallel()
-			var found []string
 			if r.plant.Story == nil {
 				r.plant.Story = plainly
 			}
-			for seed := uint64(1); seed <= 15; seed++ {
-				res := Simulate(seed, r.plant, newSites(), false)
-				if res.Err == nil {
-					continue
-				}
-				if (res.Rule == r.rule || (res.Rule == 0 && r.says == "")) && strings.Contains(res.Err.Error(), r.says) {
-					t.Logf("seed %d, step %d: %v", seed, res.Steps, res.Err)
-					return
-				}
-				found = append(found, res.Err.Error())
-			}
-			t.Fatalf("rule %d never failed; what failed: %v", r.rule, found)
+			lookFor(t, r.rule, r.plant, r.says, 15)
 		})
 	}
+}
+
+// lookFor a seed, among the first, in which the check of a rule finds the bug that is planted.
+func lookFor(t *testing.T, rule int, plant Plant, says string, seeds uint64) {
+	t.Helper()
+	var found []string
+	for seed := uint64(1); seed <= seeds; seed++ {
+		res := Simulate(seed, plant, newSites(), false)
+		if res.Err == nil {
+			continue
+		}
+		if (res.Rule == rule || (res.Rule == 0 && says == "")) && strings.Contains(res.Err.Error(), says) {
+			t.Logf("seed %d, step %d: %v", seed, res.Steps, res.Err)
+			return
+		}
+		found = append(found, res.Err.Error())
+	}
+	t.Fatalf("rule %d never failed; what failed: %v", rule, found)
 }
 
 // The stories in which bugs matter.

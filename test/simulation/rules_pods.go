@@ -129,7 +129,9 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 		return
 	}
 	if r.w.alone != nil {
-		r.takenOut(d, set, now, known)
+		if !byHand(before) {
+			r.takenOut(d, set, now, known)
+		}
 		return
 	}
 	unavailable := int(ptr.Deref(set.Spec.Replicas, 1)) - r.hidden(d.c, set, known)

@@ -29,7 +29,7 @@ type setRules struct {
 	reached map[apitypes.UID]time.Time
 	// specs that each set had, oldest first: a controller goes by the one that its cache has, or a newer one.
 	specs map[apitypes.UID][]specAt
-	// answers are pods as our last write of each left them.
+	// answers are pods as our last write of each left them, or as we last read them.
 	answers map[apitypes.UID]*corev1.Pod
 }
 
@@ -62,6 +62,18 @@ func (r *rules) followSets(c *cluster, e store.Event) {
 			}
 		}
 		r.w.alone.client.learns(listed, time.Duration(r.w.rand.Int64N(int64(mostLag))))
+	}
+}
+
+// asked notes what a process of ours reads of a pod past its cache.
+func (r *rules) asked(c *cluster, req *store.Request) {
+	if r.w.alone == nil || req.Verb != "get" || req.Kind.Resource != "pods" {
+		return
+	}
+	for _, pod := range c.pods() {
+		if pod.Name == req.Name {
+			r.sets.answers[pod.UID] = pod
+		}
 	}
 }
 
@@ -201,6 +213,13 @@ func (r *rules) heldBack(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod, 
 	}
 }
 
+// byHand says whether a stranger opened a pod's gate: closing it again takes nothing away that was ours to give.
+func byHand(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == appsv1alpha1.ReadinessGateInService && c.Reason == byStranger
+	})
+}
+
 // takenOut is rule 1 for a pod that served and does not any more: the limit of each spec that the process may go by would have to be overstepped to be sure.
 func (r *rules) takenOut(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod, known cache.Indexer) {
 	serving := r.hidden(d.c, set, known)
@@ -216,6 +235,9 @@ func (r *rules) takenOut(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod, 
 		}
 	}
 	if !kept {
+		for _, of := range unitOf(d.c, set) {
+			r.w.logf("  %s serves: %v, known to: %v; claims %q, owed %v, finalizers %v", of.Name, r.serves(of, nil), r.serves(of, known), of.Annotations[appsv1alpha1.AnnotationClaims], r.sets.owed[of.UID], of.Finalizers)
+		}
 		r.broken(1, "taking pod %s out of service leaves %d of %d pods of %s in member %s in service; maxUnavailable is %d",
 			pod.Name, serving, *set.Spec.Replicas, set.Name, d.c.name, limitOfSpec(&set.Spec))
 	}

@@ -73,6 +73,7 @@ func (t *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 			w.logf("  read of %s %s: timed out", r.Kind.Resource, r.Name)
 			return nil, errNoAnswer
 		}
+		w.rules.asked(t.c, r)
 		return t.next.RoundTrip(req)
 	}
 	site := siteOf(r)
