@@ -101,7 +101,8 @@ func (r *reconciler) tellWaits(p *pass) {
 	}
 }
 
-// tell says in Events what changed for the set: a new revision, and each turn of Progressing.
+// tell says in Events what changed for the set: a new revision, and each turn of Progressing; that pods fail and may come up after all once in a generation, or when
+// that was over for waitTold.
 func (r *reconciler) tell(set *v1alpha1.InPlaceSet, before, now *v1alpha1.InPlaceSetStatus) {
 	if before.UpdateRevision != now.UpdateRevision {
 		r.recorder.Eventf(set, corev1.EventTypeNormal, EventRevision, "The template is revision %s", now.UpdateRevision)
@@ -109,6 +110,20 @@ func (r *reconciler) tell(set *v1alpha1.InPlaceSet, before, now *v1alpha1.InPlac
 	is := meta.FindStatusCondition(now.Conditions, v1alpha1.ConditionProgressing)
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionProgressing)
 	if is == nil || was != nil && was.Reason == is.Reason {
+		return
+	}
+	again := false
+	r.memory.of(keyOf(set), func(known *remembered) {
+		if before.ObservedGeneration != now.ObservedGeneration {
+			delete(known.told, ReasonMoving)
+			delete(known.told, ReasonPodsFailing)
+		}
+		at := r.clock.Now()
+		last, told := known.told[is.Reason]
+		again = was != nil && turnsWithCrashes(was.Reason, is.Reason) && told && at.Sub(last) < waitTold
+		known.told[is.Reason] = at
+	})
+	if again {
 		return
 	}
 	kind := corev1.EventTypeNormal

@@ -1,10 +1,12 @@
 package inplaceset
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/record"
 
 	"github.com/periplus-dev/periplus/pkg/plan"
@@ -45,5 +47,38 @@ func TestAKindOfWaitIsToldOnceWhenItBegins(t *testing.T) {
 	}
 	if got := told(time.Hour, budget(2)); len(got) != 1 {
 		t.Errorf("a wait that begins after an hour is told as %q", got)
+	}
+}
+
+func TestPodsThatCrashByTurnsAreReportedOnceASecondAndToldOnce(t *testing.T) {
+	var pods []*corev1.Pod
+	for i := range 20 {
+		pods = append(pods, shopPod(fmt.Sprintf("web-%02d", i), "r2", "web:v2", inBackOff))
+	}
+	s := newShop(t, 20, nil, []corev1.PodTemplateSpec{shopTemplate("web:v1"), shopTemplate("web:v2")}, pods...)
+	s.run()
+	before := s.written()
+	for range 5 {
+		for _, pod := range pods { // one after the other runs for a moment, with no restart counted yet.
+			s.put(pod, up)
+			s.run()
+			s.put(pod)
+			s.run()
+		}
+		s.after(statusEvery)
+		s.put(pods[0], up)
+		s.run()
+	}
+	if n := s.written() - before; n == 0 || n > 10 {
+		t.Errorf("%d statuses in five seconds; want one or two a second", n)
+	}
+	turns := 0
+	for len(s.events.Events) > 0 {
+		if e := <-s.events.Events; strings.Contains(e, ReasonPodsFailing) || strings.Contains(e, ReasonMoving) {
+			turns++
+		}
+	}
+	if turns == 0 || turns > 2 {
+		t.Errorf("%d Events tell of it; want one for each turn", turns)
 	}
 }

@@ -40,6 +40,9 @@ func (l looks) at(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Sel
 func see(pod *corev1.Pod) *seenPod {
 	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod)}
 	seen.failing, seen.why = whyFailing(pod)
+	if seen.failing == "" && !seen.Changing {
+		seen.failing, seen.why = whyRestarted(pod)
+	}
 	return seen
 }
 

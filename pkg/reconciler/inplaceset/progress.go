@@ -1,9 +1,11 @@
 package inplaceset
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -201,6 +203,23 @@ func whyFailing(pod *corev1.Pod) (reason, message string) {
 	for i := range pod.Status.Conditions {
 		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			return c.Reason, c.Message
+		}
+	}
+	return "", ""
+}
+
+// whyRestarted returns how a container ended that runs again and is not ready: between two crashes a pod fails no less. The end that a change in place made of a
+// container is none of these; the pod's record names that container.
+func whyRestarted(pod *corev1.Pod) (reason, message string) {
+	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
+		for i := range statuses {
+			s := &statuses[i]
+			last := s.LastTerminationState.Terminated
+			if s.State.Running == nil || s.Ready || last == nil || s.RestartCount == 0 ||
+				last.ContainerID != "" && strings.Contains(pod.Annotations[v1alpha1.AnnotationUpdate], strconv.Quote(last.ContainerID)) {
+				continue
+			}
+			return cmp.Or(last.Reason, "Restarted"), fmt.Sprintf("container %s: ended with exit code %d, runs again and is not ready", s.Name, last.ExitCode)
 		}
 	}
 	return "", ""

@@ -35,6 +35,19 @@ func waitingFor(reason, message string) func(*corev1.Pod) {
 	}
 }
 
+// restartedAfter a container ended: its last one is ended, and one that a change in place restarted, if any, changed.
+func restartedAfter(ended, changed string) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		starting(pod)
+		s := corev1.ContainerStatus{Name: "app", Image: "web:v2", ImageID: "web@sha256:2", ContainerID: "sim://3", RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}
+		s.LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ContainerID: ended, ExitCode: 137, Reason: "OOMKilled"}
+		pod.Spec.Containers, pod.Status.ContainerStatuses = []corev1.Container{{Name: "app", Image: "web:v2"}}, []corev1.ContainerStatus{s}
+		if changed != "" {
+			pod.Annotations = map[string]string{v1alpha1.AnnotationUpdate: `{"holder":"InPlaceSet/web","revision":"r2","time":null,"containers":[{"name":"app","image":"web:v1","imageID":"web@sha256:1","containerID":"` + changed + `"}]}`}
+		}
+	}
+}
+
 func unschedulable(pod *corev1.Pod) {
 	pod.Status.Conditions = []corev1.PodCondition{{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes are available",
@@ -78,6 +91,18 @@ func TestProgressing(t *testing.T) {
 			status: "False", reason: ReasonPodsFailing, says: []string{"1 pods fail", "ErrImagePull", "a: container app: not found"},
 		},
 		{name: "pods that fit on no node stop it", pods: []*corev1.Pod{podWith("a", "r2", unschedulable), podWith("b", "r2")}, status: "False", reason: ReasonPodsFailing, says: []string{"Unschedulable", "0/3 nodes"}},
+		{
+			name: "pods that crashed and run again fail until they are ready", pods: []*corev1.Pod{podWith("a", "r2", restartedAfter("sim://2", "")), podWith("b", "r2")},
+			status: "False", reason: ReasonPodsFailing, says: []string{"OOMKilled", "a: container app: ended with exit code 137"},
+		},
+		{
+			name: "pods that crashed since their change fail", pods: []*corev1.Pod{podWith("a", "r2", restartedAfter("sim://2", "sim://1")), podWith("b", "r2")},
+			status: "False", reason: ReasonPodsFailing, says: []string{"OOMKilled"},
+		},
+		{
+			name: "pods whose container a change restarted are on their way", pods: []*corev1.Pod{podWith("a", "r2", restartedAfter("sim://1", "sim://1")), podWith("b", "r2")},
+			status: "True", reason: ReasonMoving,
+		},
 		{
 			name: "pods that fail on the old revision are repaired, which is movement", pods: []*corev1.Pod{podWith("a", "r1", noPull), podWith("b", "r2")},
 			status: "True", reason: ReasonMoving, says: []string{"ErrImagePull"},
@@ -160,6 +185,12 @@ func TestUrgent(t *testing.T) {
 		{name: "a revision is told at once", change: func(s *v1alpha1.InPlaceSetStatus) { s.UpdateRevision = "r3" }, want: true},
 		{name: "the end of an update is told at once", change: func(s *v1alpha1.InPlaceSetStatus) { s.UpdatedAvailableReplicas = 2 }, want: true},
 		{name: "that it cannot go on is told at once", change: func(s *v1alpha1.InPlaceSetStatus) { s.Conditions[0].Status = metav1.ConditionFalse }, want: true},
+		{name: "that pods fail can wait", change: func(s *v1alpha1.InPlaceSetStatus) {
+			s.Conditions[0].Status, s.Conditions[0].Reason = metav1.ConditionFalse, ReasonPodsFailing
+		}},
+		{name: "that pods cannot be made is told at once", change: func(s *v1alpha1.InPlaceSetStatus) {
+			s.Conditions[0].Status, s.Conditions[0].Reason = metav1.ConditionFalse, ReasonCreateFailed
+		}, want: true},
 	} {
 		t.Run(r.name, func(t *testing.T) {
 			if got := urgent(before, with(r.change)); got != r.want {

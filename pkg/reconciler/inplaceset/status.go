@@ -47,13 +47,17 @@ func (r *reconciler) report(ctx context.Context, p *pass) error {
 }
 
 // urgent says whether a status has news that a pipeline or a person waits for: a generation or revision was taken up, the set cannot go on or can
-// again, or an update came to its end.
+// again, or an update came to its end. That pods fail, and that they may come up after all, turns with each moment in which one of them runs: it can wait.
 func urgent(before, now *v1alpha1.InPlaceSetStatus) bool {
 	was, is := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionProgressing), meta.FindStatusCondition(now.Conditions, v1alpha1.ConditionProgressing)
 	return before.ObservedGeneration != now.ObservedGeneration ||
 		before.UpdateRevision != now.UpdateRevision || before.CurrentRevision != now.CurrentRevision ||
-		was == nil || is == nil || was.Status != is.Status ||
+		was == nil || is == nil || was.Status != is.Status && !turnsWithCrashes(was.Reason, is.Reason) ||
 		now.UpdatedAvailableReplicas >= now.ExpectedUpdatedReplicas && before.UpdatedAvailableReplicas < now.ExpectedUpdatedReplicas
+}
+
+func turnsWithCrashes(was, is string) bool {
+	return was == ReasonMoving && is == ReasonPodsFailing || was == ReasonPodsFailing && is == ReasonMoving
 }
 
 // status of the set as this pass saw it.
