@@ -10,13 +10,14 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
 
+// defaultProgressDeadline comes on top of minReadySeconds, in which a pod that is well does not get on either.
 const defaultProgressDeadline = 600 * time.Second
 
 func progressDeadlineOf(set *v1alpha1.InPlaceSet) time.Duration {
 	if s := set.Spec.ProgressDeadlineSeconds; s != nil {
 		return time.Duration(*s) * time.Second
 	}
-	return defaultProgressDeadline
+	return defaultProgressDeadline + time.Duration(set.Spec.MinReadySeconds)*time.Second
 }
 
 // best is how far a set got since its generation was taken up, or since it last was at rest. Progress is to get further: a pod of a crash loop that comes up

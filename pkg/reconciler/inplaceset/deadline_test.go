@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
@@ -69,6 +70,12 @@ func TestTheProgressDeadline(t *testing.T) {
 		{name: "failing pods are told, too", was: ReasonPodsFailing, now: stopped(ReasonPodsFailing, "1 waits"), reason: ReasonProgressDeadlineExceeded},
 		{name: "what is exceeded stays so", was: ReasonProgressDeadlineExceeded, now: moving, reason: ReasonProgressDeadlineExceeded},
 		{name: "within the deadline it goes on, and is looked at again", was: ReasonMoving, now: moving, set: func(s *v1alpha1.InPlaceSet) { s.Status.ProgressedAt.Time = noon.Add(-9 * time.Minute) }, reason: ReasonMoving, wake: time.Minute},
+		{name: "the deadline that nobody set comes after minReadySeconds", was: ReasonMoving, now: moving, set: func(s *v1alpha1.InPlaceSet) {
+			s.Spec.MinReadySeconds, s.Status.ProgressedAt.Time = 900, noon.Add(-24*time.Minute)
+		}, reason: ReasonMoving, wake: time.Minute},
+		{name: "a deadline that somebody set is what it says", was: ReasonMoving, now: moving, set: func(s *v1alpha1.InPlaceSet) {
+			s.Spec.MinReadySeconds, s.Spec.ProgressDeadlineSeconds, s.Status.ProgressedAt.Time = 900, ptr.To[int32](1000), noon.Add(-17*time.Minute)
+		}, reason: ReasonProgressDeadlineExceeded},
 		{name: "a pod that gets to the update revision is progress", was: ReasonProgressDeadlineExceeded, now: moving, counts: func(s *v1alpha1.InPlaceSetStatus) { s.UpdatedReplicas++ }, reason: ReasonMoving, moved: true, wake: 10 * time.Minute},
 		{name: "a pod that becomes available is progress", was: ReasonProgressDeadlineExceeded, now: moving, counts: func(s *v1alpha1.InPlaceSetStatus) { s.AvailableReplicas++ }, reason: ReasonMoving, moved: true, wake: 10 * time.Minute},
 		{name: "a pod that is made is progress", was: ReasonProgressDeadlineExceeded, now: moving, counts: func(s *v1alpha1.InPlaceSetStatus) { s.Replicas++ }, reason: ReasonMoving, moved: true, wake: 10 * time.Minute},

@@ -106,7 +106,7 @@ func (p *pass) status() *v1alpha1.InPlaceSetStatus {
 }
 
 func (p *pass) available(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
-	least := p.state.Replicas - p.plan.MaxUnavailable
+	least := p.state.Replicas - p.maxUnavailable()
 	c := metav1.Condition{
 		Type: v1alpha1.ConditionAvailable, Status: metav1.ConditionTrue, Reason: ReasonEnoughAvailable,
 		Message: fmt.Sprintf("%d of %d pods are available", s.AvailableReplicas, p.state.Replicas),
@@ -116,4 +116,20 @@ func (p *pass) available(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
 		c.Message += fmt.Sprintf("; maxUnavailable asks for at least %d", least)
 	}
 	return c
+}
+
+// maxUnavailable is the plan's, or where nothing is planned because of the spec's problems, the strategy's.
+func (p *pass) maxUnavailable() int32 {
+	if len(p.problems) == 0 {
+		return p.plan.MaxUnavailable
+	}
+	strategy := p.set.Spec.UpdateStrategy
+	surge, err := plan.MaxSurge(strategy.MaxSurge, p.state.Replicas)
+	if err == nil {
+		var n int32
+		if n, err = plan.MaxUnavailableWithSurge(strategy.MaxUnavailable, p.state.Replicas, surge); err == nil {
+			return n
+		}
+	}
+	return 1 // it cannot be read: the least that any strategy has.
 }

@@ -37,6 +37,10 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 		{"maxUnavailable below zero", `{"updateStrategy":{"maxUnavailable":-2}}`, "spec.updateStrategy.maxUnavailable: must be"},
 		{"no pod unavailable and none above", `{"updateStrategy":{"maxUnavailable":0}}`, "may be 0 only where maxSurge is more"},
 		{"no percent unavailable and none above", `{"updateStrategy":{"maxUnavailable":"0%","maxSurge":"0%"}}`, "may be 0 only where maxSurge is more"},
+		{"no percent written with two noughts", `{"updateStrategy":{"maxUnavailable":"00%"}}`, "spec.updateStrategy.maxUnavailable: must be"},
+		{"no percent above written with two noughts", `{"updateStrategy":{"maxUnavailable":0,"maxSurge":"00%"}}`, "spec.updateStrategy.maxSurge: must be"},
+		{"a number unavailable and no percent above", `{"updateStrategy":{"maxUnavailable":0,"maxSurge":"0%"}}`, "may be 0 only where maxSurge is more"},
+		{"a partition with a leading nought", `{"updateStrategy":{"partition":"05%"}}`, "spec.updateStrategy.partition: must be"},
 		{"maxSurge above 100 percent", `{"updateStrategy":{"maxSurge":"101%"}}`, "spec.updateStrategy.maxSurge: must be"},
 		{"maxSurge below zero", `{"updateStrategy":{"maxSurge":-1}}`, "spec.updateStrategy.maxSurge: must be"},
 		{"a surge in place only", `{"updateStrategy":{"type":"InPlaceOnly","maxSurge":1}}`, "which type InPlaceOnly never does"},
@@ -93,12 +97,14 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 		})
 	}
 	for name, patch := range map[string]string{
-		"an order with a native sidecar":      `{"updateStrategy":{"containerOrder":["mesh","app"]},"template":{"spec":{"initContainers":[{"name":"mesh","image":"x","restartPolicy":"Always"}]}}}`,
-		"no pod unavailable where one surges": `{"updateStrategy":{"maxUnavailable":0,"maxSurge":"1%"}}`,
-		"scattering by node":                  `{"updateStrategy":{"scatter":"kubernetes.io/hostname"}}`,
-		"priorities":                          `{"updateStrategy":{"priority":[{"weight":-1000,"selector":{"matchLabels":{"a":"b"},"matchExpressions":[{"key":"x/y","operator":"Exists"},{"key":"z","operator":"NotIn","values":["", "c"]}]}}]}}`,
-		"no scattering":                       `{"updateStrategy":{"scatter":""}}`,
-		"names of pods that are gone":         `{"scaleStrategy":{"maxUnavailable":"1%","podsToDelete":["gone"]}}`,
+		"an order with a native sidecar":        `{"updateStrategy":{"containerOrder":["mesh","app"]},"template":{"spec":{"initContainers":[{"name":"mesh","image":"x","restartPolicy":"Always"}]}}}`,
+		"no pod unavailable where one surges":   `{"updateStrategy":{"maxUnavailable":0,"maxSurge":"1%"}}`,
+		"scattering by node":                    `{"updateStrategy":{"scatter":"kubernetes.io/hostname"}}`,
+		"long to be available, and no deadline": `{"minReadySeconds":900}`,
+		"the least percentage and the greatest": `{"updateStrategy":{"partition":"100%","maxUnavailable":"9%","maxSurge":"0%"}}`,
+		"priorities":                            `{"updateStrategy":{"priority":[{"weight":-1000,"selector":{"matchLabels":{"a":"b"},"matchExpressions":[{"key":"x/y","operator":"Exists"},{"key":"z","operator":"NotIn","values":["", "c"]}]}}]}}`,
+		"no scattering":                         `{"updateStrategy":{"scatter":""}}`,
+		"names of pods that are gone":           `{"scaleStrategy":{"maxUnavailable":"1%","podsToDelete":["gone"]}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := w.try(patch); err != nil {

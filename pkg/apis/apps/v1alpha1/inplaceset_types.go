@@ -98,10 +98,9 @@ type InPlaceSetSpec struct {
 	// +kubebuilder:validation:Maximum=86400
 	MinReadySeconds int32 `json:"minReadySeconds,omitempty"`
 
-	// ProgressDeadlineSeconds is how long a change may stand still before Progressing is False with the pods' own reasons: from 1 second to a day; 600
-	// where empty. Time that the set is paused does not count.
+	// ProgressDeadlineSeconds is how long a change may stand still before Progressing is False with the pods' own reasons: from 1 second to a day. Where
+	// empty, 600 more than minReadySeconds: a default in the schema would not follow minReadySeconds. Time that the set is paused does not count.
 	// +optional
-	// +kubebuilder:default=600
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=86400
 	ProgressDeadlineSeconds *int32 `json:"progressDeadlineSeconds,omitempty"`
@@ -190,7 +189,7 @@ type InPlaceSetUpdateStrategy struct {
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",message="spec.updateStrategy.partition: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="spec.updateStrategy.partition: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
 	Partition *intstr.IntOrString `json:"partition,omitempty"`
 
 	// MaxUnavailable is how many pods may be unavailable, for any reason, while an update goes on: a number, or a percentage of
@@ -198,7 +197,7 @@ type InPlaceSetUpdateStrategy struct {
 	// +optional
 	// +kubebuilder:default="25%"
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",message="spec.updateStrategy.maxUnavailable: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="spec.updateStrategy.maxUnavailable: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
 	MaxUnavailable *intstr.IntOrString `json:"maxUnavailable,omitempty"`
 
 	// MaxSurge is how many pods above replicas are made, on the new revision, before old ones move: a number, or a percentage of replicas, rounded up.
@@ -206,7 +205,7 @@ type InPlaceSetUpdateStrategy struct {
 	// +optional
 	// +kubebuilder:default=0
 	// +kubebuilder:validation:XIntOrString
-	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[0-9]{1,2})%$')",message="spec.updateStrategy.maxSurge: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
+	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="spec.updateStrategy.maxSurge: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
 	MaxSurge *intstr.IntOrString `json:"maxSurge,omitempty"`
 
 	// Paused stops updates. Pods are still created, and gates that were closed are opened again.
