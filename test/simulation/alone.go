@@ -28,7 +28,7 @@ type alone struct {
 	names     []string
 }
 
-// people makes the actors of a world of sets, and what they want at first.
+// furnishAlone makes what is in a world of sets before anything changes.
 func (w *World) furnishAlone() {
 	ctx, c, x := context.Background(), w.members[0], w.story.alone
 	a := &alone{users: &users{w: w, c: c}, client: &client{clock: w.clock.Now}}
@@ -142,7 +142,7 @@ func (w *World) troubles() []choice {
 	if w.story.alone.sleeps && len(w.alone.balancers) > 0 {
 		out = append(out, choice{12, len(w.alone.balancers), func(n int) {
 			b := w.alone.balancers[n]
-			b.asleep = w.clock.Now().Add(time.Duration(w.rand.IntN(60)) * time.Second)
+			b.asleep = w.clock.Now().Add(time.Duration(w.rand.IntN(90)) * time.Second)
 			w.logf("%s sleeps until %s", b.p.name, b.asleep.UTC().Format(time.TimeOnly))
 		}})
 	}
@@ -179,7 +179,7 @@ func (w *World) troubles() []choice {
 					}
 				}
 			})(ctx, closed[n])))
-		}}, choice{10, len(closed), func(n int) {
+		}}, choice{30, len(closed), func(n int) {
 			w.logf("%s: somebody deletes %s in the middle of its change", c.name, closed[n].Name)
 			w.must("deleting a pod", ignoreGone(c.admin.kube.CoreV1().Pods(namespace).Delete(ctx, closed[n].Name, metav1.DeleteOptions{})))
 		}})

@@ -3,7 +3,6 @@ package simulation
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -260,5 +259,3 @@ func (k *client) routes(pod apitypes.UID) bool {
 	}
 	return len(k.tables) > 0 && !now.Before(k.tables[0].from) && k.tables[0].pods[pod]
 }
-
-func (b *balancer) String() string { return fmt.Sprintf("balancer %s", b.p.name) }

@@ -6,6 +6,8 @@
 // After every write the rules of the design are checked against what the API servers have (rules*.go), and at the end that the release ended, that
 // its locks are gone and that what it moved is at rest. The same seed makes the same run, write for write; docs/simulation.md says how to run it.
 //
+// Each third seed is a world of sets alone (sets.go): no hub, but load balancers, hooks, disruption budgets and users who change their minds.
+//
 // What is real: pkg/stage with knative's generated reconciler, the tasks, the controllers of Releases and InPlaceSets, their event handlers, the
 // generated clients. What stands in: informers (cache.go), work queues (process.go), pkg/fleet (fleet.go), kubelets (node.go), Tekton (tekton.go).
 package simulation

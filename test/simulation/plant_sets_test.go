@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -61,7 +62,10 @@ func TestEachRuleOfSetsCanFail(t *testing.T) {
 			s := &o.(*policyv1.PodDisruptionBudget).Status
 			s.ExpectedPods, s.CurrentHealthy = s.ExpectedPods+1, s.ExpectedPods+1
 		}}}, "PodDisruptionBudget web wants"},
-		{"a controller that leaves a gate open that a stranger opened", 4, Plant{Story: openedSets, Lies: pods(func(pod *corev1.Pod) {
+		{"a controller that leaves a gate open that a stranger opened", 4, Plant{Story: openedSets, Lies: map[string]func(runtime.Object){"member/endpointslices": func(o runtime.Object) {
+			o.(*discoveryv1.EndpointSlice).Endpoints = nil
+		}, "member/pods": func(o runtime.Object) {
+			pod := o.(*corev1.Pod)
 			for i := range pod.Status.Conditions {
 				if c := &pod.Status.Conditions[i]; c.Reason == byStranger {
 					c.Status, c.Reason = corev1.ConditionFalse, inplace.GateChanging
@@ -70,7 +74,7 @@ func TestEachRuleOfSetsCanFail(t *testing.T) {
 					c.Status = corev1.ConditionFalse
 				}
 			}
-		})}, "its gate is open"},
+		}}}, "is touched while"},
 		{"a controller that takes balancers' finalizers too early", 4, Plant{Story: strangeSets, Lies: sets(func(set *appsv1alpha1.InPlaceSet) {
 			set.Spec.UpdateStrategy.DrainTimeoutSeconds = ptr.To(int32(1))
 		})}, "after it was deleted"},

@@ -55,7 +55,7 @@ func imageOf(container, tag string) string { return "shop/" + container + ":" + 
 
 // tellSets makes up a world of sets.
 func tellSets(r *rand.Rand) *story {
-	x := &setStory{slow: time.Duration(1+r.IntN(6)) * time.Second, sleeps: r.IntN(3) == 0, strangers: r.IntN(3) == 0, refusals: r.IntN(4) == 0}
+	x := &setStory{slow: time.Duration(1+r.IntN(6)) * time.Second, sleeps: r.IntN(2) == 0, strangers: r.IntN(2) == 0, refusals: r.IntN(4) == 0}
 	s := &story{members: []string{"m1"}, faulty: 2600, most: mostSteps, flaps: r.IntN(3) == 0, jumps: r.IntN(8) == 0, alone: x, name: "sets alone"}
 	for n := range []int{0, 1, 1, 2}[r.IntN(4)] {
 		x.balancers = append(x.balancers, fmt.Sprintf("edge-%d", n+1))
