@@ -6,13 +6,13 @@
 //
 //  1. Close the gate. Our pods carry the readiness gate apps.periplus.dev/in-service. Once it is False the kubelet reports Ready=False and
 //     the EndpointSlice controller takes the address out.
-//  2. Wait until the pod is not ready and no EndpointSlice lists its address as ready, and then the grace period: clients that follow
-//     slices lag, and requests in flight end. This is the place where load balancers acknowledge, too, when they come (see acknowledged).
+//  2. Wait until the pod is not ready, the load balancers and hooks that claim it have let go of it, and no EndpointSlice lists its address as ready; and then
+//     the grace period: clients that follow slices lag, and requests in flight end (see acknowledged).
 //  3. Patch once, by resourceVersion: images, labels and annotations, the revision label, and a Record of what ran before.
 //  4. Wait until the kubelet did it (see ContainerDone), and the containers are ready.
-//  5. Open the gate.
+//  5. Open the gate, which ends the change for good, and wait until those who let go of the pod took it back (see Missing).
 //
-// That is three writes a pod. A pod that is to be deleted goes through steps 1 and 2 as well.
+// That is three writes a pod. A resize is one more, before any image; containers in an order are one more for each that waits for its turn (see goOn). A pod that is to be deleted goes through steps 1 and 2 as well.
 //
 // Every write carries the resourceVersion of the pod that was looked at. So a stale reader that would open a gate in the middle of a change, or
 // patch a pod whose gate was opened meanwhile, gets a conflict and looks again.
