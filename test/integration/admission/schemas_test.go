@@ -211,7 +211,7 @@ func TestSchemas(t *testing.T) {
 		{name: "a partition in words is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {partition: half}}",
 			refused: []string{"spec.updateStrategy.partition", "0% to 100%"}},
 		{name: "a set that may never be unavailable is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + ", updateStrategy: {maxUnavailable: 0}}",
-			refused: []string{"spec.updateStrategy.maxUnavailable", "1 or more"}},
+			refused: []string{"spec.updateStrategy.maxUnavailable", "only where maxSurge is more"}},
 		{name: "a selector that changes is refused", kind: "InPlaceSet", object: "spec: {" + set(pods) + "}",
 			then:    "spec: {selector: {matchLabels: {app: shop}}, template: {metadata: {labels: {app: shop}}, spec: {containers: [{name: app, image: web}]}}}",
 			refused: []string{"spec.selector", "cannot be changed"}},

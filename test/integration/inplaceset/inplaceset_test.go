@@ -47,15 +47,32 @@ func TestAChangeIsThreeWritesAPodAndRestIsNone(t *testing.T) {
 	if n := writes.of(status, w.ns); n > 12 {
 		t.Errorf("the status was written %d times in a creation and a change; want it coalesced", n)
 	}
-	// A set at rest is written by nobody, whatever wakes it.
+	// A set at rest is written by nobody, whatever wakes it. Its last Event is written a moment after its status.
+	w.until("the Event that tells of the end is written", func() (bool, any) {
+		l, err := admin.CoreV1().Events(w.ns).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			return false, err
+		}
+		told := slices.ContainsFunc(l.Items, func(e corev1.Event) bool {
+			return e.Reason == "Complete" && strings.Contains(e.Message, w.get().Status.UpdateRevision)
+		})
+		return told, l.Items
+	})
+	events := "/namespaces/" + w.ns + "/events"
+	w.until("it is in the log, too", func() (bool, any) {
+		l, err := admin.CoreV1().Events(w.ns).List(t.Context(), metav1.ListOptions{})
+		return err == nil && writes.of("POST", events) >= len(l.Items), writes.since(w.ns, 0)
+	})
 	all := writes.of(w.ns)
 	set := w.get()
 	if _, err := periplus.AppsV1alpha1().InPlaceSets(w.ns).Patch(t.Context(), "web", types.MergePatchType, []byte(`{"metadata":{"annotations":{"a":"b"}}}`), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	w.spec(`{"revisionHistoryLimit":9}`)
+	// What is written is seen by a reader a moment before it is in the log.
+	w.until("a write is in the log", func() (bool, any) { return writes.of(w.ns) > all, nil })
 	if n := writes.of(w.ns) - all; n != 1 {
-		t.Errorf("taking up generation %d of a set at rest took %d writes; want the status alone", set.Generation+1, n)
+		t.Errorf("taking up generation %d of a set at rest took %d writes; want the status alone: %q", set.Generation+1, n, writes.since(w.ns, all))
 	}
 }
 

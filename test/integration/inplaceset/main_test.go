@@ -124,3 +124,17 @@ entries:
 	}
 	return n
 }
+
+// since are the writes whose line holds a word, without the first n of them.
+func (w *writeLog) since(word string, n int) (out []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.entries {
+		if strings.Contains(e, word) {
+			if n--; n < 0 {
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
