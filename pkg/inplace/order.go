@@ -24,9 +24,8 @@ func changeStep(in Input) (Step, error) {
 	}
 	record := newRecord(in.Pod, in.Holder, in.Revision, restarted(in.Pod, turn), metav1.NewTime(in.Now))
 	record.Resize = resize
-	now := map[string]string{}
+	now := only(images, turn)
 	for _, name := range turn {
-		now[name] = images[name]
 		delete(images, name)
 	}
 	if len(images) > 0 {
@@ -40,7 +39,7 @@ func changeStep(in Input) (Step, error) {
 // where this one says nothing else. Revisions are compared with each other, so what both want and the pod does not have is in no change.
 func wanted(in Input) (images map[string]string, resize map[string]corev1.ResourceRequirements) {
 	images, resize = map[string]string{}, map[string]corev1.ResourceRequirements{}
-	if earlier, err := recordOf(in.Pod); err == nil && earlier.Holder == in.Holder && !earlier.Done {
+	if earlier, ok := underWay(in.Pod); ok && earlier.Holder == in.Holder {
 		maps.Copy(images, earlier.Next)
 		if !resized(in.Pod, earlier) {
 			maps.Copy(resize, earlier.Resize)
@@ -70,50 +69,39 @@ func firstTurn(pod *corev1.Pod, images map[string]string, order []string) []stri
 
 // restarted are the containers that a patch restarts: those whose turn it is, and those that a change in progress has patched and the kubelet not done.
 func restarted(pod *corev1.Pod, turn []string) []string {
-	earlier, err := recordOf(pod)
+	earlier, _ := underWay(pod)
 	return slices.DeleteFunc(restartable(pod), func(name string) bool {
 		if slices.Contains(turn, name) {
 			return false
 		}
 		before, ok := earlier.before(name)
-		return err != nil || !ok || earlier.Done || ContainerDone(pod, before)
+		return !ok || ContainerDone(pod, before)
 	})
 }
 
 // Unfinished says whether a change that the holder began has writes left to make: a pod on which it has must stay out of service meanwhile.
 func Unfinished(pod *corev1.Pod, holder string) bool {
-	r, err := recordOf(pod)
-	return err == nil && r.Holder == holder && !r.Done && (len(r.Next) > 0 || len(toResize(pod, r)) > 0)
+	r, ok := underWay(pod)
+	return ok && r.Holder == holder && (len(r.Next) > 0 || len(toResize(pod, r)) > 0)
 }
 
-// goOn makes the next write of a change that was begun.
+// goOn makes the next write of a change that is Unfinished. No container of it waits for its turn that was patched before: changeStep sees to that.
 func goOn(in Input) (Step, error) {
-	r, err := recordOf(in.Pod)
-	if err != nil {
-		return Step{}, err
-	}
+	r, _ := underWay(in.Pod)
 	if resize := toResize(in.Pod, r); len(resize) > 0 {
 		patch, err := resizePatch(in.Pod, resize)
 		return Step{Act: WriteResize, Patch: patch}, err
 	}
-	before := r
-	before.Containers = slices.DeleteFunc(slices.Clone(r.Containers), func(c ContainerBefore) bool {
-		_, again := r.Next[c.Name]
-		return again // an earlier change gave it an image that is given up: it may never run.
-	})
-	if !patchedDone(in.Pod, before) || !resized(in.Pod, r) {
+	if !patchedDone(in.Pod, r) || !resized(in.Pod, r) {
 		return Step{Wait: waitOfKubelet(in.Pod)}, nil
 	}
-	for _, c := range before.Containers {
+	for _, c := range r.Containers {
 		if !containerStatus(in.Pod, c.Name).Ready {
 			return Step{Wait: WaitContainers}, nil
 		}
 	}
 	turn := firstTurn(in.Pod, r.Next, in.Order)
-	now := map[string]string{}
-	for _, name := range turn {
-		now[name] = r.Next[name]
-	}
+	now := only(r.Next, turn)
 	if len(turn) == 0 {
 		r.Next = nil // somebody took those containers out of the pod's record.
 	}
@@ -121,9 +109,18 @@ func goOn(in Input) (Step, error) {
 	return Step{Act: WriteChange, Patch: patch}, err
 }
 
+// only the images of these containers.
+func only(images map[string]string, names []string) map[string]string {
+	out := make(map[string]string, len(names))
+	for _, name := range names {
+		out[name] = images[name]
+	}
+	return out
+}
+
 // waitOfKubelet says what of a change the kubelet has to do.
 func waitOfKubelet(pod *corev1.Pod) Wait {
-	if r, err := recordOf(pod); err == nil && patchedDone(pod, r) && !resized(pod, r) {
+	if r, ok := underWay(pod); ok && patchedDone(pod, r) && !resized(pod, r) {
 		return WaitResize
 	}
 	return WaitKubelet

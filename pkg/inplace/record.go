@@ -67,6 +67,15 @@ func recordOf(pod *corev1.Pod) (Record, error) {
 	return r, nil
 }
 
+// underWay is the record of a change that is not Done; an empty one, and false, where there is none, or somebody damaged it.
+func underWay(pod *corev1.Pod) (Record, bool) {
+	r, err := recordOf(pod)
+	if err != nil || r.Done {
+		return Record{}, false
+	}
+	return r, true
+}
+
 // RestartsSince is how often the pod's containers restarted by themselves since they were last changed in place. The restart that a change makes
 // is none of them; containers that no change restarted count from their start.
 func RestartsSince(pod *corev1.Pod) int32 {
@@ -103,21 +112,19 @@ func (r Record) before(container string) (ContainerBefore, bool) {
 
 // begun returns a record with the named containers added, which are patched now.
 func (r Record) begun(pod *corev1.Pod, containers []string) Record {
-	earlier := r
 	r.Next = maps.Clone(r.Next)
 	r.Containers = slices.Clone(r.Containers)
 	for _, name := range containers {
 		delete(r.Next, name)
-		r.Containers = slices.DeleteFunc(r.Containers, func(c ContainerBefore) bool { return c.Name == name })
-		r.Containers = append(r.Containers, earlier.beforeNow(pod, name))
+		r.Containers = append(r.Containers, beforeOf(pod, name))
 	}
 	return r
 }
 
 // doneNow is the record of a holder's change as it is when the gate is opened after it; false if there is none to close.
 func doneNow(pod *corev1.Pod, holder string) (string, bool) {
-	r, err := recordOf(pod)
-	if err != nil || r.Holder != holder || r.Done {
+	r, ok := underWay(pod)
+	if !ok || r.Holder != holder {
 		return "", false
 	}
 	r.Done = true
@@ -137,7 +144,7 @@ func beforeOf(pod *corev1.Pod, name string) ContainerBefore {
 // recorded: it still runs what ran before both.
 func newRecord(pod *corev1.Pod, holder, revision string, containers []string, now metav1.Time) Record {
 	r := Record{Holder: holder, Revision: revision, Time: now}
-	earlier, _ := recordOf(pod) // one that somebody damaged knows of no container.
+	earlier, _ := underWay(pod)
 	for _, name := range containers {
 		r.Containers = append(r.Containers, earlier.beforeNow(pod, name))
 	}
@@ -148,7 +155,7 @@ func newRecord(pod *corev1.Pod, holder, revision string, containers []string, no
 func (r Record) beforeNow(pod *corev1.Pod, name string) ContainerBefore {
 	status := containerStatus(pod, name)
 	before := beforeOf(pod, name)
-	if e, ok := r.before(name); ok && !r.Done && !ContainerDone(pod, e) {
+	if e, ok := r.before(name); ok && !ContainerDone(pod, e) {
 		if e.ContainerID == status.ContainerID {
 			before = e
 		} else {

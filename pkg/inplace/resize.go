@@ -91,17 +91,7 @@ func has(have, want corev1.ResourceList) bool {
 	return true
 }
 
-func sameAmounts(a, b corev1.ResourceList) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for name, x := range a {
-		if y, ok := b[name]; !ok || x.Cmp(y) != 0 {
-			return false
-		}
-	}
-	return true
-}
+func sameAmounts(a, b corev1.ResourceList) bool { return len(a) == len(b) && has(a, b) }
 
 // resized says whether the kubelet made the resizes of a change: it observed the pod, has none pending or in progress, and reports the containers with the cpu and
 // memory of the spec.
@@ -138,8 +128,8 @@ func resizeStands(pod *corev1.Pod) bool {
 
 // infeasible says whether the pod's node can never give what a change in place of it wants, and in which words the kubelet says so: the pod has to be rebuilt.
 func infeasible(pod *corev1.Pod) (why string, yes bool) {
-	r, err := recordOf(pod)
-	if err != nil || r.Done || len(r.Resize) == 0 {
+	r, ok := underWay(pod)
+	if !ok || len(r.Resize) == 0 {
 		return "", false
 	}
 	c := condition(pod, corev1.PodResizePending)
