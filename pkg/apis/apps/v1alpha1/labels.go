@@ -4,6 +4,16 @@ const (
 	// LabelInPlaceSet on a pod names the InPlaceSet that owns it. Informers select by it, so that only our pods are watched.
 	LabelInPlaceSet = "apps.periplus.dev/inplaceset"
 
+	// LabelCafeDeployment on a pod, a pod set and a ControllerRevision names the CafeDeployment that it belongs to. Informers select by it.
+	LabelCafeDeployment = "apps.periplus.dev/cafedeployment"
+
+	// LabelCafeRevision on a pod of a CafeDeployment is the deployment's revision that the pod is of: the same in all units, where the pod set's own
+	// revision differs by the unit's nodes. It is part of the pod sets' templates.
+	LabelCafeRevision = "apps.periplus.dev/revision"
+
+	// AnnotationConfirmed on a CafeDeployment is "false" while it waits after a group; whoever sets it "true" lets the next begin.
+	AnnotationConfirmed = "apps.periplus.dev/upgrade-confirmed"
+
 	// LabelUnit names the unit (data centre, zone or cell) that an InPlaceSet and its pods belong to.
 	// A set without it is a unit by itself, named like the set.
 	LabelUnit = "apps.periplus.dev/unit"

@@ -28,7 +28,7 @@ var (
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion,
-		&Canary{}, &CanaryList{},
+		&Canary{}, &CanaryList{}, &BetaBatch{}, &BetaBatchList{},
 		&Confirm{}, &ConfirmList{},
 		&PartitionBump{}, &PartitionBumpList{},
 		&ClusterHop{}, &ClusterHopList{},

@@ -240,4 +240,8 @@ type Previous struct {
 	// +optional
 	// +kubebuilder:validation:XIntOrString
 	Partition *intstr.IntOrString `json:"partition,omitempty"`
+	// Partitions by unit, where the workload has several units.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	Partitions map[string]intstr.IntOrString `json:"partitions,omitempty"`
 }

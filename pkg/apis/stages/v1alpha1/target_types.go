@@ -66,7 +66,7 @@ type WorkloadRef struct {
 	// +kubebuilder:validation:Enum="apps.periplus.dev/v1alpha1"
 	APIVersion string `json:"apiVersion"`
 	// Kind of the workload.
-	// +kubebuilder:validation:Enum=InPlaceSet
+	// +kubebuilder:validation:Enum=InPlaceSet;CafeDeployment
 	Kind string `json:"kind"`
 	// Name of the workload.
 	// +optional

@@ -41,6 +41,8 @@ func (f *genericInformer) Lister() cache.GenericLister {
 func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource) (GenericInformer, error) {
 	switch resource {
 	// Group=apps.periplus.dev, Version=v1alpha1
+	case v1alpha1.SchemeGroupVersion.WithResource("cafedeployments"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Apps().V1alpha1().CafeDeployments().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("inplacesets"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Apps().V1alpha1().InPlaceSets().Informer()}, nil
 
@@ -53,6 +55,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		// Group=stages.periplus.dev, Version=v1alpha1
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("approvals"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Approvals().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("betabatches"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().BetaBatches().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("canaries"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Canaries().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("checks"):

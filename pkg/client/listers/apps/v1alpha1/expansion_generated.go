@@ -4,6 +4,14 @@
 
 package v1alpha1
 
+// CafeDeploymentListerExpansion allows custom methods to be added to
+// CafeDeploymentLister.
+type CafeDeploymentListerExpansion interface{}
+
+// CafeDeploymentNamespaceListerExpansion allows custom methods to be added to
+// CafeDeploymentNamespaceLister.
+type CafeDeploymentNamespaceListerExpansion interface{}
+
 // InPlaceSetListerExpansion allows custom methods to be added to
 // InPlaceSetLister.
 type InPlaceSetListerExpansion interface{}

@@ -12,6 +12,14 @@ type ApprovalListerExpansion interface{}
 // ApprovalNamespaceLister.
 type ApprovalNamespaceListerExpansion interface{}
 
+// BetaBatchListerExpansion allows custom methods to be added to
+// BetaBatchLister.
+type BetaBatchListerExpansion interface{}
+
+// BetaBatchNamespaceListerExpansion allows custom methods to be added to
+// BetaBatchNamespaceLister.
+type BetaBatchNamespaceListerExpansion interface{}
+
 // CanaryListerExpansion allows custom methods to be added to
 // CanaryLister.
 type CanaryListerExpansion interface{}

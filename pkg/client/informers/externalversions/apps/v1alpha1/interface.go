@@ -10,6 +10,8 @@ import (
 
 // Interface provides access to all the informers in this group version.
 type Interface interface {
+	// CafeDeployments returns a CafeDeploymentInformer.
+	CafeDeployments() CafeDeploymentInformer
 	// InPlaceSets returns a InPlaceSetInformer.
 	InPlaceSets() InPlaceSetInformer
 }
@@ -23,6 +25,11 @@ type version struct {
 // New returns a new Interface.
 func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakListOptions internalinterfaces.TweakListOptionsFunc) Interface {
 	return &version{factory: f, namespace: namespace, tweakListOptions: tweakListOptions}
+}
+
+// CafeDeployments returns a CafeDeploymentInformer.
+func (v *version) CafeDeployments() CafeDeploymentInformer {
+	return &cafeDeploymentInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // InPlaceSets returns a InPlaceSetInformer.

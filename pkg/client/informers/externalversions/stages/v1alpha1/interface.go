@@ -12,6 +12,8 @@ import (
 type Interface interface {
 	// Approvals returns a ApprovalInformer.
 	Approvals() ApprovalInformer
+	// BetaBatches returns a BetaBatchInformer.
+	BetaBatches() BetaBatchInformer
 	// Canaries returns a CanaryInformer.
 	Canaries() CanaryInformer
 	// Checks returns a CheckInformer.
@@ -56,6 +58,11 @@ func New(f internalinterfaces.SharedInformerFactory, namespace string, tweakList
 // Approvals returns a ApprovalInformer.
 func (v *version) Approvals() ApprovalInformer {
 	return &approvalInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// BetaBatches returns a BetaBatchInformer.
+func (v *version) BetaBatches() BetaBatchInformer {
+	return &betaBatchInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // Canaries returns a CanaryInformer.

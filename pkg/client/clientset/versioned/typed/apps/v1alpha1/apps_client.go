@@ -14,12 +14,17 @@ import (
 
 type AppsV1alpha1Interface interface {
 	RESTClient() rest.Interface
+	CafeDeploymentsGetter
 	InPlaceSetsGetter
 }
 
 // AppsV1alpha1Client is used to interact with features provided by the apps.periplus.dev group.
 type AppsV1alpha1Client struct {
 	restClient rest.Interface
+}
+
+func (c *AppsV1alpha1Client) CafeDeployments(namespace string) CafeDeploymentInterface {
+	return newCafeDeployments(c, namespace)
 }
 
 func (c *AppsV1alpha1Client) InPlaceSets(namespace string) InPlaceSetInterface {

@@ -6,6 +6,8 @@ package v1alpha1
 
 type ApprovalExpansion interface{}
 
+type BetaBatchExpansion interface{}
+
 type CanaryExpansion interface{}
 
 type CheckExpansion interface{}

@@ -15,6 +15,7 @@ import (
 type StagesV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	ApprovalsGetter
+	BetaBatchesGetter
 	CanariesGetter
 	ChecksGetter
 	ClusterHopsGetter
@@ -38,6 +39,10 @@ type StagesV1alpha1Client struct {
 
 func (c *StagesV1alpha1Client) Approvals(namespace string) ApprovalInterface {
 	return newApprovals(c, namespace)
+}
+
+func (c *StagesV1alpha1Client) BetaBatches(namespace string) BetaBatchInterface {
+	return newBetaBatches(c, namespace)
 }
 
 func (c *StagesV1alpha1Client) Canaries(namespace string) CanaryInterface {

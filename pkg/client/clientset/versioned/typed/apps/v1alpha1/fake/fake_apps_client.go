@@ -14,6 +14,10 @@ type FakeAppsV1alpha1 struct {
 	*testing.Fake
 }
 
+func (c *FakeAppsV1alpha1) CafeDeployments(namespace string) v1alpha1.CafeDeploymentInterface {
+	return newFakeCafeDeployments(c, namespace)
+}
+
 func (c *FakeAppsV1alpha1) InPlaceSets(namespace string) v1alpha1.InPlaceSetInterface {
 	return newFakeInPlaceSets(c, namespace)
 }

@@ -18,6 +18,10 @@ func (c *FakeStagesV1alpha1) Approvals(namespace string) v1alpha1.ApprovalInterf
 	return newFakeApprovals(c, namespace)
 }
 
+func (c *FakeStagesV1alpha1) BetaBatches(namespace string) v1alpha1.BetaBatchInterface {
+	return newFakeBetaBatches(c, namespace)
+}
+
 func (c *FakeStagesV1alpha1) Canaries(namespace string) v1alpha1.CanaryInterface {
 	return newFakeCanaries(c, namespace)
 }
