@@ -225,15 +225,20 @@ func (w *world) user() {
 	}
 }
 
-func TestInPlaceSetKeepsItsPromisesInRandomWorlds(t *testing.T) {
+// worldSeeds are the seeds of the worlds to run.
+func worldSeeds() []uint64 {
+	if *worldSeed != 0 {
+		return []uint64{*worldSeed}
+	}
 	seeds := make([]uint64, 0, *worlds)
 	for seed := range *worlds {
 		seeds = append(seeds, seed+1)
 	}
-	if *worldSeed != 0 {
-		seeds = []uint64{*worldSeed}
-	}
-	for _, seed := range seeds {
+	return seeds
+}
+
+func TestInPlaceSetKeepsItsPromisesInRandomWorlds(t *testing.T) {
+	for _, seed := range worldSeeds() {
 		w := &world{rng: rand.New(rand.NewPCG(seed, seed)), template: 1} // #nosec G404 -- a replayable test.
 		w.set = InPlaceSetState{Replicas: w.rng.Int32N(12), Current: "v1", Update: "v1"}
 		fail := func(why string) {
