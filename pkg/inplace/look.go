@@ -22,13 +22,22 @@ type Look struct {
 	// serves: nothing but minReadySeconds, since then, is between the pod and available.
 	serves bool
 	since  time.Time
+
+	// record is the pod's. recorded: there is one that can be read; underWay: and its change is not Done; unfinished: and has writes left to make.
+	record                         Record
+	recorded, underWay, unfinished bool
 }
 
 // LookAt a pod.
 func LookAt(pod *corev1.Pod) Look {
-	l := Look{Ready: Ready(pod), ClosedFor: ClosedFor(pod), Changing: UpdateInProgress(pod)}
-	if l.Changing {
-		l.Infeasible, _ = infeasible(pod)
+	r, err := recordOf(pod)
+	l := Look{
+		Ready: Ready(pod), ClosedFor: ClosedFor(pod), Changing: inProgress(pod, r, err),
+		record: r, recorded: err == nil, underWay: err == nil && !r.Done,
+	}
+	if l.underWay {
+		l.unfinished = len(r.Next) > 0 || len(toResize(pod, r)) > 0
+		l.Infeasible = infeasible(pod, r)
 	}
 	complete := len(Missing(pod)) == 0
 	l.Idle = !l.Changing && gateOpen(pod) && complete
@@ -37,6 +46,22 @@ func LookAt(pod *corev1.Pod) Look {
 		l.since = condition(pod, corev1.PodReady).LastTransitionTime.Time
 	}
 	return l
+}
+
+// Unfinished says whether a change that the holder began has writes left to make: a pod on which it has must stay out of service meanwhile.
+func (l *Look) Unfinished(holder string) bool { return l.unfinished && l.record.Holder == holder }
+
+// heldByAnother returns who else changes the pod.
+func (l *Look) heldByAnother(holder string) (string, bool) {
+	return l.record.Holder, l.recorded && l.record.Holder != holder && l.Changing
+}
+
+// earlier is the change that is under way, or an empty one.
+func (l *Look) earlier() Record {
+	if !l.underWay {
+		return Record{}
+	}
+	return l.record
 }
 
 // AvailableIn returns how long until a pod is available if nothing changes; false if it will not be without a change.

@@ -22,7 +22,9 @@ const (
 
 // Input is all that is known of one pod.
 type Input struct {
-	Pod  *corev1.Pod
+	Pod *corev1.Pod
+	// Look is what LookAt says of this very Pod, kept by whoever asks often; nil: it is looked at now.
+	Look *Look
 	Wish Wish
 	// Holder on whose behalf this is done, as <kind>/<name>.
 	Holder string
@@ -116,9 +118,13 @@ func inService(pod *corev1.Pod) bool { return hasGate(pod) && gateOpen(pod) }
 
 // Next returns the next step of a pod.
 func Next(in Input) (Step, error) {
+	if in.Look == nil {
+		look := LookAt(in.Pod)
+		in.Look = &look
+	}
 	switch in.Wish {
 	case Update:
-		if other, ok := heldByAnother(in.Pod, in.Holder); ok {
+		if other, ok := in.Look.heldByAnother(in.Holder); ok {
 			return Step{Wait: WaitHolder, Holder: other}, nil
 		}
 		return afterQuiet(in, GateChanging, "Taken out of service to be changed to revision "+in.Revision, changeStep)
@@ -132,10 +138,10 @@ func Next(in Input) (Step, error) {
 // serve brings a change that was patched to its end, and opens the gate.
 func serve(in Input) (Step, error) {
 	switch {
-	case Unfinished(in.Pod, in.Holder):
+	case in.Look.Unfinished(in.Holder):
 		return afterQuiet(in, GateChanging, "Taken out of service to be changed on", goOn)
-	case UpdateInProgress(in.Pod):
-		return Step{Wait: waitOfKubelet(in.Pod)}, nil
+	case in.Look.Changing:
+		return Step{Wait: waitOfKubelet(in)}, nil
 	case !hasGate(in.Pod) || gateOpen(in.Pod):
 		return takenBack(in)
 	case condition(in.Pod, corev1.ContainersReady).Status != corev1.ConditionTrue:
@@ -186,18 +192,10 @@ func acknowledged(in Input) Step {
 	return Step{}
 }
 
-func heldByAnother(pod *corev1.Pod, holder string) (string, bool) {
-	r, err := recordOf(pod)
-	if err != nil || r.Holder == holder || !UpdateInProgress(pod) {
-		return "", false
-	}
-	return r.Holder, true
-}
-
 func gateStep(in Input, open bool, reason, message string) (Step, error) {
 	annotations := map[string]any{}
 	if open {
-		if text, ok := doneNow(in.Pod, in.Holder); ok {
+		if text, ok := in.Look.earlier().doneNow(in.Holder); ok {
 			annotations[v1alpha1.AnnotationUpdate] = text
 		}
 	} else if claims := claimsToRecord(in.Pod, in.hook()); claims != in.Pod.Annotations[v1alpha1.AnnotationClaims] {

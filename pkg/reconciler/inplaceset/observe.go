@@ -20,7 +20,7 @@ import (
 
 // observe reads all that a pass is about. It writes nothing but a ControllerRevision for a new template.
 func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pass, error) {
-	p := &pass{set: set, now: r.clock.Now(), problems: problemsOf(set), publishers: map[string]bool{}, unfits: map[string]string{}}
+	p := &pass{set: set, now: r.clock.Now(), holder: kind.Kind + "/" + set.Name, problems: problemsOf(set), publishers: map[string]bool{}, unfits: map[string]string{}}
 	if err := r.ask(ctx, set); err != nil {
 		return nil, err
 	}

@@ -106,6 +106,8 @@ func (r *reconciler) set(key types.NamespacedName) (*v1alpha1.InPlaceSet, error)
 type pass struct {
 	set *v1alpha1.InPlaceSet
 	now time.Time
+	// holder of the changes that the set makes.
+	holder string
 
 	// pods of the set that are not being deleted; leaving are those that are. strayed were made by the set, but their labels were changed: they are left
 	// alone, and keep their names.

@@ -53,7 +53,7 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 			r.drains.forget(pod.UID)
 			continue
 		}
-		step, err := r.next(p, pod, wish)
+		step, err := r.next(p, seen, wish)
 		if err != nil {
 			failed.add(err)
 			continue
@@ -72,15 +72,16 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 }
 
 // next asks the engine for the next step of a pod.
-func (r *reconciler) next(p *pass, pod *corev1.Pod, wish inplace.Wish) (inplace.Step, error) {
+func (r *reconciler) next(p *pass, seen *seenPod, wish inplace.Wish) (inplace.Step, error) {
+	pod := seen.pod
 	in := inplace.Input{
-		Pod: pod, Wish: wish, Holder: kind.Kind + "/" + p.set.Name,
-		Revision: p.update, Change: p.changes[pod.Labels[v1alpha1.LabelRevision]].Change,
+		Pod: pod, Look: &seen.Look, Wish: wish, Holder: p.holder,
+		Revision: p.update, Change: p.changes[seen.revision].Change,
 		Order: p.set.Spec.UpdateStrategy.ContainerOrder, Lifecycle: p.set.Spec.Lifecycle,
 		DrainTimeout: drainTimeoutOf(p.set), OnDrainTimeout: p.set.Spec.UpdateStrategy.OnDrainTimeout,
 		GracePeriod: gracePeriodOf(p.set), Now: p.now,
 	}
-	if wish == inplace.Serve && !inplace.Unfinished(pod, in.Holder) {
+	if wish == inplace.Serve && !seen.Unfinished(in.Holder) {
 		r.drains.forget(pod.UID)
 	} else {
 		r.drains.watch(keyOf(p.set), pod)
