@@ -2,6 +2,7 @@ package inplaceset
 
 import (
 	"maps"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +24,8 @@ type seenPod struct {
 	ended    bool
 	// failing is the pod's own reason why it does not come up, and why its words.
 	failing, why string
+	// roomUntil is until when it waits for room on the node that it asks for; zero if it does not.
+	roomUntil time.Time
 	// ours: isOurs says so, by a selector that never changes.
 	ours bool
 }
@@ -38,7 +41,7 @@ func (l looks) at(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Sel
 }
 
 func see(pod *corev1.Pod) *seenPod {
-	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod)}
+	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod), roomUntil: roomUntil(pod)}
 	seen.failing, seen.why = whyFailing(pod)
 	if seen.failing == "" && !seen.Changing {
 		seen.failing, seen.why = whyRestarted(pod)

@@ -37,6 +37,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 		}
 	}
 	selector := selectorOf(set)
+	p.pods, p.looked = make([]*corev1.Pod, 0, len(cached)), make([]*seenPod, 0, len(cached))
 	for _, pod := range r.writtenPods.Over(string(set.UID), cached) {
 		if pod.DeletionTimestamp != nil {
 			p.leaving = append(p.leaving, pod)
@@ -187,7 +188,7 @@ func (p *pass) decide() error {
 			Rebuild: rebuild,
 		}
 		ranking.describe(pod, &seen)
-		if left, waits := waitsForNode(pod, p.now); waits && left > 0 {
+		if left, waits := look.waitsForNode(p.now); waits && left > 0 {
 			p.forNode++
 			p.wakeAfter(left)
 		} else if waits {

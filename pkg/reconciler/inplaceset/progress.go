@@ -171,7 +171,7 @@ func (p *pass) failing() failing {
 		if seen.failing == "" || p.state.Pods[i].Available {
 			continue
 		}
-		if left, waits := waitsForNode(seen.pod, p.now); waits && left > 0 {
+		if left, waits := seen.waitsForNode(p.now); waits && left > 0 {
 			continue
 		}
 		f.pods++
