@@ -96,8 +96,8 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 		gone: r.revisionGone,
 	})
 	handle(p.Slices, handlers[*discoveryv1.EndpointSlice]{
-		set:  func(before, now *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(before, now)) },
-		gone: func(slice *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(slice, nil)) },
+		set:  func(before, now *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(before, now)) },
+		gone: func(slice *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(slice, nil)) },
 	})
 	handle(p.Budgets, handlers[*policyv1.PodDisruptionBudget]{set: r.budgetChanged, gone: func(budget *policyv1.PodDisruptionBudget) {
 		r.wake(r.ledger.budgetChanged(types.NamespacedName{Namespace: budget.Namespace, Name: budget.Name}))
@@ -167,7 +167,7 @@ func (r *reconciler) podChanged(before, now *corev1.Pod) {
 	r.wake(r.ledger.podChanged(before, now))
 	for _, pod := range []*corev1.Pod{before, now} {
 		if pod != nil {
-			r.enqueueOwner(pod)
+			r.tellOwner(pod, r.hear)
 		}
 	}
 }
@@ -176,23 +176,29 @@ func (r *reconciler) podGone(pod *corev1.Pod) {
 	r.writtenPods.Removed(pod)
 	r.drains.forget(pod.UID)
 	r.ledger.podGone(pod)
-	r.enqueueOwner(pod)
+	r.tellOwner(pod, r.hear)
 }
 
 func (r *reconciler) revisionGone(revision *appsv1.ControllerRevision) {
 	r.writtenRevisions.Removed(revision)
-	r.enqueueOwner(revision)
+	r.tellOwner(revision, r.enqueue)
 }
 
-func (r *reconciler) enqueueOwner(object metav1.Object) {
+func (r *reconciler) tellOwner(object metav1.Object, tell func(types.NamespacedName)) {
 	if owner := ownerOf(object); owner != nil {
-		r.enqueue(types.NamespacedName{Namespace: object.GetNamespace(), Name: owner.Name})
+		tell(types.NamespacedName{Namespace: object.GetNamespace(), Name: owner.Name})
 	}
 }
 
 func (r *reconciler) wake(keys []types.NamespacedName) {
 	for _, key := range keys {
 		r.enqueue(key)
+	}
+}
+
+func (r *reconciler) hearAll(keys []types.NamespacedName) {
+	for _, key := range keys {
+		r.hear(key)
 	}
 }
 

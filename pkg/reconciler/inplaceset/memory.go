@@ -32,6 +32,8 @@ type remembered struct {
 	looks looks
 	texts *texts
 	best  *best
+	// gathering is of the events of its pods.
+	gathering gathering
 }
 
 // refusal of a write, in the API server's words, and when it is tried again.

@@ -55,6 +55,9 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err != nil {
 		return err
 	}
+	pods := 0
+	r.passes(key)
+	defer func() { r.passed(key, pods) }()
 	again, held := r.letGo(ctx, key, set)
 	if again > 0 {
 		r.enqueueAfter(key, again)
@@ -66,6 +69,7 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err != nil {
 		return err
 	}
+	pods = len(p.pods)
 	r.establish(p)
 	if err := r.decideUnderBudgets(p); err != nil {
 		return err
