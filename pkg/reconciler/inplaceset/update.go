@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,13 +38,12 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 	}
 
 	p.waits = newWaits()
-	var failed failures
-	var group errgroup.Group
-	group.SetLimit(r.writesAtOnce)
+	var errs []error
+	var writes []func() error
 	for _, seen := range p.seen() {
 		pod := seen.pod
 		if discarded[pod.Name] {
-			group.Go(func() error { failed.add(r.deletePod(ctx, p, pod)); return nil })
+			writes = append(writes, func() error { return r.deletePod(ctx, p, pod) })
 			continue
 		}
 		wish := wishes[pod.Name]
@@ -55,7 +53,7 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 		}
 		step, err := r.next(p, seen, wish)
 		if err != nil {
-			failed.add(err)
+			errs = append(errs, err)
 			continue
 		}
 		if left := p.refused[pod.UID].until.Sub(p.now); step.Act == inplace.WriteResize && left > 0 {
@@ -64,11 +62,10 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 		p.waits.add(pod, step)
 		p.wakeAfter(step.After)
 		if step.Act != inplace.Nothing {
-			group.Go(func() error { failed.add(r.take(ctx, p, pod, step)); return nil })
+			writes = append(writes, func() error { return r.take(ctx, p, pod, step) })
 		}
 	}
-	_ = group.Wait() // errors are in failed.
-	return mostImportant(failed.errs)
+	return mostImportant(append(errs, r.sideBySide(writes)...))
 }
 
 // next asks the engine for the next step of a pod.
