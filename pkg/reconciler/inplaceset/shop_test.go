@@ -26,7 +26,7 @@ import (
 
 // shop is a namespace with one set, web, whose revisions and pods are what a test says, and a clock that stands still between its passes.
 type shop struct {
-	t      *testing.T
+	t      testing.TB
 	clock  *testclock.FakePassiveClock
 	kube   *kubefake.Clientset
 	apps   *fake.Clientset
@@ -47,7 +47,7 @@ func shopTemplate(image string) corev1.PodTemplateSpec {
 }
 
 // newShop: the revisions r1, r2, … have these templates; the last is the set's. Pods are named and numbered by the test.
-func newShop(t *testing.T, replicas int32, change func(*v1alpha1.InPlaceSet), revisions []corev1.PodTemplateSpec, pods ...*corev1.Pod) *shop {
+func newShop(t testing.TB, replicas int32, change func(*v1alpha1.InPlaceSet), revisions []corev1.PodTemplateSpec, pods ...*corev1.Pod) *shop {
 	t.Helper()
 	s := &shop{t: t, clock: testclock.NewFakePassiveClock(noon), events: record.NewFakeRecorder(1000), version: 1000}
 	s.set = setOf("web", "u1")
@@ -192,6 +192,9 @@ func (s *shop) condition(name string) *metav1.Condition {
 	}
 	return c
 }
+
+// writes is how many writes there were, and reads that no informer answered.
+func (s *shop) writes() int { return len(s.kube.Actions()) + len(s.apps.Actions()) }
 
 // written is how many statuses were written.
 func (s *shop) written() (n int) {
