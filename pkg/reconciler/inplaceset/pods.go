@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,14 +49,14 @@ func (r *reconciler) create(ctx context.Context, p *pass) error {
 	freed := p.freedNodes(r.rememberScaledDown(p))
 	for at, batch := 0, 1; at < len(wanted); batch *= 2 {
 		end := min(at+batch, len(wanted))
-		writes := make([]func() error, 0, end-at)
+		writes := make([]write, 0, end-at)
 		for i := at; i < end; i++ {
 			pod := newPod(p.set, templates[wanted[i]], names[i], wanted[i])
 			if wanted[i] == p.update && len(freed) > 0 && pod.Spec.NodeName == "" {
 				pin(pod, freed[0], p.now.Add(sameNodeOf(p.set)))
 				freed = freed[1:]
 			}
-			writes = append(writes, func() error { return r.createPod(ctx, p, pod) })
+			writes = append(writes, write{pod.Name, func() error { return r.createPod(ctx, p, pod) }})
 		}
 		if errs := r.sideBySide(writes); len(errs) > 0 {
 			p.createErr = errs[0]
@@ -175,15 +176,23 @@ func (r *reconciler) deletePod(ctx context.Context, p *pass, pod *corev1.Pod) er
 	return nil
 }
 
-// sideBySide makes writes, writesAtOnce of them at a time, and returns their errors. A few goroutines make them all: one for each would grow its stack for each.
-func (r *reconciler) sideBySide(writes []func() error) []error {
+// write of one pod.
+type write struct {
+	pod string
+	do  func() error
+}
+
+// sideBySide makes writes in the order of the pods' names, writesAtOnce of them at a time, and returns their errors. A few goroutines make them all: one for each would
+// grow its stack for each.
+func (r *reconciler) sideBySide(writes []write) []error {
+	slices.SortFunc(writes, func(a, b write) int { return strings.Compare(a.pod, b.pod) })
 	errs := make([]error, len(writes))
 	var group sync.WaitGroup
 	var next atomic.Int64
 	for range min(r.writesAtOnce, len(writes)) {
 		group.Go(func() {
 			for i := next.Add(1) - 1; int(i) < len(writes); i = next.Add(1) - 1 {
-				errs[i] = writes[i]()
+				errs[i] = writes[i].do()
 			}
 		})
 	}

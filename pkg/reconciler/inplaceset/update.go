@@ -39,11 +39,11 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 
 	p.waits = newWaits()
 	var errs []error
-	var writes []func() error
+	var writes []write
 	for _, seen := range p.seen() {
 		pod := seen.pod
 		if discarded[pod.Name] {
-			writes = append(writes, func() error { return r.deletePod(ctx, p, pod) })
+			writes = append(writes, write{pod.Name, func() error { return r.deletePod(ctx, p, pod) }})
 			continue
 		}
 		wish := wishes[pod.Name]
@@ -62,7 +62,7 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 		p.waits.add(pod, step)
 		p.wakeAfter(step.After)
 		if step.Act != inplace.Nothing {
-			writes = append(writes, func() error { return r.take(ctx, p, pod, step) })
+			writes = append(writes, write{pod.Name, func() error { return r.take(ctx, p, pod, step) }})
 		}
 	}
 	return mostImportant(append(errs, r.sideBySide(writes)...))
