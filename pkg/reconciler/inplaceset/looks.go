@@ -26,8 +26,8 @@ type seenPod struct {
 	failing, why string
 	// roomUntil is until when it waits for room on the node that it asks for; zero if it does not.
 	roomUntil time.Time
-	// ours: isOurs says so, by a selector that never changes.
-	ours bool
+	// leaving: it is being deleted. ours: isOurs says so, by a selector that never changes.
+	leaving, ours bool
 }
 
 func (l looks) at(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Selector) *seenPod {
@@ -41,7 +41,7 @@ func (l looks) at(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Sel
 }
 
 func see(pod *corev1.Pod) *seenPod {
-	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod), roomUntil: roomUntil(pod)}
+	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod), leaving: pod.DeletionTimestamp != nil, roomUntil: roomUntil(pod)}
 	seen.failing, seen.why = whyFailing(pod)
 	if seen.failing == "" && !seen.Changing {
 		seen.failing, seen.why = whyRestarted(pod)

@@ -39,13 +39,12 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 	selector := selectorOf(set)
 	p.pods, p.looked = make([]*corev1.Pod, 0, len(cached)), make([]*seenPod, 0, len(cached))
 	for _, pod := range r.writtenPods.Over(string(set.UID), cached) {
-		if pod.DeletionTimestamp != nil {
+		switch seen := looks.at(pod, set, selector); {
+		case seen.leaving:
 			p.leaving = append(p.leaving, pod)
-			continue
-		}
-		if seen := looks.at(pod, set, selector); seen.ours {
+		case seen.ours:
 			p.pods, p.looked = append(p.pods, pod), append(p.looked, seen)
-		} else {
+		default:
 			p.strayed = append(p.strayed, pod)
 		}
 	}
@@ -254,9 +253,11 @@ func (p *pass) compare(how v1alpha1.UpdateType) {
 // live are the revisions of pods that have not ended, and the current one where the partition makes or keeps pods of it.
 func (p *pass) live() map[string]bool {
 	live := map[string]bool{}
+	last := "" // pods of one revision are many.
 	for _, seen := range p.seen() {
-		if !seen.ended {
-			live[seen.revision] = true
+		if !seen.ended && (seen.revision != last || last == "") {
+			last = seen.revision
+			live[last] = true
 		}
 	}
 	if stay, err := plan.Partition(p.set.Spec.UpdateStrategy.Partition, replicasOf(p.set)); err == nil && stay > 0 {
