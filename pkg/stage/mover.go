@@ -32,6 +32,13 @@ type Mover struct {
 	Results func(units []workload.Unit) map[string]string
 }
 
+// Moving is a task that moves pods by a Mover. What it would do is known from that without a step.
+type Moving interface {
+	Task
+	// Mover of a run whose Spec and Admitted are known; nothing else of the run may be asked before Results is.
+	Mover(run *Run) (*Mover, error)
+}
+
 // moverState is what a mover needs to go on after a crash, beside what it observes.
 type moverState struct {
 	// Checked once Check has passed, Cleared once the Before guards have.
