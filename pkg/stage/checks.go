@@ -35,10 +35,25 @@ func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
 	if p.state.Checked {
 		return nil, nil
 	}
-	var gone []string
-	var errs field.ErrorList
-	reason := ""
-	path := field.NewPath("spec")
+	errs, gone, reason := p.wrong(field.NewPath("spec"))
+	if len(errs) > 0 {
+		out := Fail(ReasonInvalid, mistakes(errs).Error())
+		return &out, nil
+	}
+	if len(gone) > 0 {
+		out := Wait(reason, strings.Join(gone, "; "))
+		return &out, nil
+	}
+	p.state.Checked = true
+	p.state.Units = map[string]bool{}
+	for i := range p.world.Units {
+		p.state.Units[p.world.Units[i].Ref()] = p.world.Units[i].Replicas > 0
+	}
+	return nil, nil
+}
+
+// wrong says all that is wrong with the stage in what can be seen, and which members cannot be seen, with the reason of a wait for them.
+func (p *moving) wrong(path *field.Path) (errs field.ErrorList, gone []string, reason string) {
 	for _, m := range p.world.Missing {
 		if m.NotFound {
 			errs = append(errs, field.Invalid(path.Child("target"), p.Rollout.Target, m.Message))
@@ -61,20 +76,7 @@ func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
 	if len(gone) == 0 || len(p.world.Units) > 0 {
 		errs = append(errs, p.Check(p.planUnits(), path)...)
 	}
-	if len(errs) > 0 {
-		out := Fail(ReasonInvalid, mistakes(unique(errs)).Error())
-		return &out, nil
-	}
-	if len(gone) > 0 {
-		out := Wait(reason, strings.Join(gone, "; "))
-		return &out, nil
-	}
-	p.state.Checked = true
-	p.state.Units = map[string]bool{}
-	for i := range p.world.Units {
-		p.state.Units[p.world.Units[i].Ref()] = p.world.Units[i].Replicas > 0
-	}
-	return nil, nil
+	return unique(errs), gone, reason
 }
 
 // perMember refuses values for members that the stage does not act in.
