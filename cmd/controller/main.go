@@ -31,6 +31,7 @@ import (
 	memberreconciler "github.com/periplus-dev/periplus/pkg/reconciler/member"
 	metricsourcereconciler "github.com/periplus-dev/periplus/pkg/reconciler/metricsource"
 	releasereconciler "github.com/periplus-dev/periplus/pkg/reconciler/release"
+	runplanreconciler "github.com/periplus-dev/periplus/pkg/reconciler/runplan"
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
@@ -56,6 +57,7 @@ func main() {
 		memberreconciler.NewController(hub.fleetOf),
 		metricsourcereconciler.NewController(hub.bookOf),
 		releasereconciler.NewController(hub.frameOf),
+		runplanreconciler.NewController(hub.frameOf),
 	}
 	for _, task := range tasks {
 		ctors = append(ctors, stage.NewController(hub.frameOf, task))

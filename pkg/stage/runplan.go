@@ -20,6 +20,9 @@ import (
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
+// maxPlan is how long a plan may be in bytes: etcd takes objects of 1.5 MiB, and the run is in it too.
+const maxPlan = 1 << 20
+
 // Planner says what runs would do, by the code that they would be admitted and moved by. It moves, locks and records nothing.
 type Planner struct {
 	*Frame
@@ -76,6 +79,11 @@ func (pl *Planner) Plan(ctx context.Context, rp *v1alpha1.RunPlan, last bool, wa
 	if err := p.all(ctx); err != nil {
 		return nil, err
 	}
+	p.out.Problems = slices.DeleteFunc(slices.Clone(p.out.Problems), p.saidBetter)
+	if n := size(&p.out); n > maxPlan {
+		p.out.Stages = nil
+		p.wrong("", "", fmt.Sprintf("the plan is %d bytes long, and an object of the hub holds %d: plan fewer members at once, or without differences", n, maxPlan))
+	}
 	p.out.ProblemCount = int32(len(p.out.Problems)) // #nosec G115 -- as many as fit into an object.
 	switch {
 	case len(p.waits) > 0:
@@ -114,6 +122,13 @@ func (p *planning) wrong(stage, at, message string) {
 	if !slices.Contains(p.out.Problems, x) {
 		p.out.Problems = append(p.out.Problems, x)
 	}
+}
+
+// saidBetter says whether a problem is told with a more exact field as well: what a stage lacks is also said by those before it.
+func (p *planning) saidBetter(x v1alpha1.PlanProblem) bool {
+	return slices.ContainsFunc(p.out.Problems, func(y v1alpha1.PlanProblem) bool {
+		return y.Stage == x.Stage && y.Message == x.Message && y.Field != x.Field && within(y.Field, x.Field)
+	})
 }
 
 // wrongs notes mistakes of a stage by their fields.

@@ -261,6 +261,8 @@ func (p *planning) see(run *Run, s *v1alpha1.PlannedStage) (*World, error) {
 			p.wrong(s.Name, "spec.target", m.Message)
 		case m.Reason == ReasonConnecting && !p.last:
 			p.wait(m.Message)
+		case m.Reason == ReasonConnecting:
+			p.wrong(s.Name, "spec.members", fmt.Sprintf("member %s cannot be seen: %s", m.Member, m.Message))
 		default:
 			p.wrong(s.Name, "spec.members", m.Message)
 		}
