@@ -40,6 +40,9 @@ func RenderRunPlan(p *RunPlan, look Look) string {
 
 func headOf(p *RunPlan) Plan {
 	head := Plan{Title: p.Run}
+	if strings.HasSuffix(p.Run, "-") {
+		head.Title += "…" // the server makes the rest.
+	}
 	if p.Pipeline != "" {
 		head.Facts = append(head.Facts, "of pipeline "+p.Pipeline)
 	}
@@ -172,6 +175,9 @@ func moves(out *Plan, s *stages.PlannedStage, g glyphs) {
 		case stages.ChangeInPlace:
 			out.Add("in place", where+what)
 		default:
+			if len(c.What) > 0 {
+				what = " (beside " + strings.Join(c.What, ", ") + ")"
+			}
 			out.Warn("rebuild", where+": pods are made anew, with other IPs, for "+strings.Join(c.Because, ", ")+what)
 		}
 	}
