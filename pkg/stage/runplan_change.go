@@ -4,22 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
-	"github.com/pmezard/go-difflib/difflib"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
-	"sigs.k8s.io/yaml"
 
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/podtemplate"
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
@@ -106,7 +104,7 @@ func (p *planning) change(ctx context.Context, w *World, u *workload.Unit, from,
 		}
 		p.fit(&c, u, way, inplace.Compare(from, to), s)
 		if p.plan.Spec.Diff {
-			if c.Diff, err = TemplateDiff(from, to, "revision "+u.Revision, "this run"); err != nil {
+			if c.Diff, err = podtemplate.Diff(from, to, "revision "+u.Revision, "this run"); err != nil {
 				return err
 			}
 		}
@@ -117,7 +115,7 @@ func (p *planning) change(ctx context.Context, w *World, u *workload.Unit, from,
 
 // fit says whether a change is made in place.
 func (p *planning) fit(c *v1alpha1.PlannedChange, u *workload.Unit, way Way, diff inplace.Change, s *v1alpha1.PlannedStage) {
-	c.What = changeWords(diff)
+	c.What = podtemplate.Words(diff)
 	switch {
 	case way.Because != "":
 		c.How, c.Because = v1alpha1.ChangeRebuild, []string{way.Because}
@@ -129,24 +127,6 @@ func (p *planning) fit(c *v1alpha1.PlannedChange, u *workload.Unit, way Way, dif
 	default:
 		c.How, c.Because = v1alpha1.ChangeRebuild, diff.Misfits
 	}
-}
-
-// changeWords are what changes in place, sorted.
-func changeWords(c inplace.Change) []string {
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(c.Images)) {
-		out = append(out, fmt.Sprintf("image of %s: %s", name, c.Images[name]))
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Resources)) {
-		out = append(out, "cpu and memory of "+name)
-	}
-	for what, keys := range map[string]map[string]*string{"label": c.Labels, "annotation": c.Annotations} {
-		for key := range keys {
-			out = append(out, what+" "+key)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
 
 // folded tells changes that are the same but for the unit, and then those that are the same but for the member, once.
@@ -184,21 +164,4 @@ func (p *planning) withinRoom(changes []v1alpha1.PlannedChange, s *v1alpha1.Plan
 			s.Notes = append(s.Notes, fmt.Sprintf("%s %s in %s: how its template changes has no room in the plan; plan fewer members at once to see it", c.Kind, c.Workload, strings.Join(c.Members, ", ")))
 		}
 	}
-}
-
-// TemplateDiff is how one pod template becomes another, as YAML in the unified format with three lines around each change; empty where they are the same.
-func TemplateDiff(from, to *corev1.PodTemplateSpec, fromName, toName string) (string, error) {
-	a, err := yaml.Marshal(from)
-	if err != nil {
-		return "", fmt.Errorf("writing a pod template as YAML: %w", err)
-	}
-	b, err := yaml.Marshal(to)
-	if err != nil {
-		return "", fmt.Errorf("writing a pod template as YAML: %w", err)
-	}
-	out, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: difflib.SplitLines(string(a)), B: difflib.SplitLines(string(b)), FromFile: fromName, ToFile: toName, Context: 3})
-	if err != nil {
-		return "", fmt.Errorf("comparing two pod templates: %w", err)
-	}
-	return out, nil
 }
