@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
@@ -28,6 +29,12 @@ type Mover struct {
 	Steps func(units []plan.Unit) []plan.Step
 	// Bake is how long a step must stay settled.
 	Bake time.Duration
+	// MaxUnavailable of each unit while the stage moves it, beside what the target and the workload say. Nil says nothing.
+	MaxUnavailable *intstr.IntOrString
+	// Confirm is asked after each step but the last. Nil asks nobody.
+	Confirm *v1alpha1.ConfirmSpec
+	// OnUnreachable: Skip leaves out members that do not answer, for the rest of the stage; it waits for them else.
+	OnUnreachable v1alpha1.OnUnreachable
 	// Results of a stage that is done.
 	Results func(units []workload.Unit) map[string]string
 }

@@ -359,11 +359,12 @@ func (s *ships) Template(_ context.Context, _ workload.Session, u *workload.Unit
 	return out, nil
 }
 
-func (s *ships) Get(context.Context, workload.Session, string, string, string) (*workload.Unit, error) {
-	return nil, errors.New("not needed here")
+func (s *ships) Get(context.Context, workload.Session, string, string, string) (workload.Object, error) {
+	return workload.Object{}, errors.New("not needed here")
 }
 
-func (s *ships) Write(_ context.Context, _ workload.Session, u *workload.Unit, w workload.Write) error {
+func (s *ships) Write(_ context.Context, _ workload.Session, o workload.Object, w workload.Write) error {
+	u := o.First()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
@@ -381,8 +382,7 @@ func (s *ships) Write(_ context.Context, _ workload.Session, u *workload.Unit, w
 		at.Observed = false
 		what = append(what, "template "+w.Template.Spec.Containers[0].Image)
 	}
-	if w.Partition != nil {
-		p := *w.Partition
+	if p, ok := w.Partitions[u.Name]; ok {
 		at.Partition = &p
 		at.Observed = false
 		what = append(what, "partition "+p.String())

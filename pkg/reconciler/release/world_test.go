@@ -213,7 +213,7 @@ func (q *quay) release(change ...func(*v1alpha1.Release)) {
 	q.store(rel)
 	for _, m := range []string{"m1", "m2"} {
 		u := &workload.Unit{Member: m, Name: "dca", Kind: "InPlaceSet", Namespace: ns, Workload: "web-dca", UID: types.UID(m + "-set"), ResourceVersion: "1", Partition: ptr.To(plan.PartitionFor(1, 4))}
-		u.Lock = q.closer.locks.For(rel, u, metav1.NewTime(noon))
+		u.Lock = q.closer.locks.For(rel, workload.Object{Units: []*workload.Unit{u}}, metav1.NewTime(noon))
 		q.docks.sets[m] = u
 	}
 }
@@ -363,19 +363,20 @@ func (d *docks) Template(context.Context, workload.Session, *workload.Unit, stri
 	return nil, errors.New("the closer changes no template")
 }
 
-func (d *docks) Get(_ context.Context, _ workload.Session, member, _, name string) (*workload.Unit, error) {
+func (d *docks) Get(_ context.Context, _ workload.Session, member, _, name string) (workload.Object, error) {
 	if d.silent[member] {
-		return nil, &fleet.UnreachableError{Member: member, Since: noon, Err: errors.New("no answer")}
+		return workload.Object{}, &fleet.UnreachableError{Member: member, Since: noon, Err: errors.New("no answer")}
 	}
 	u, there := d.sets[member]
 	if !there || u.Workload != name {
-		return nil, fmt.Errorf("%w: %s", workload.ErrNotFound, name)
+		return workload.Object{}, fmt.Errorf("%w: %s", workload.ErrNotFound, name)
 	}
 	c := *u
-	return &c, nil
+	return workload.Object{Units: []*workload.Unit{&c}}, nil
 }
 
-func (d *docks) Write(_ context.Context, _ workload.Session, u *workload.Unit, w workload.Write) error {
+func (d *docks) Write(_ context.Context, _ workload.Session, o workload.Object, w workload.Write) error {
+	u := o.First()
 	if err := d.fail; err != nil {
 		d.fail = nil
 		return err
@@ -385,8 +386,8 @@ func (d *docks) Write(_ context.Context, _ workload.Session, u *workload.Unit, w
 		return apierrors.NewConflict(schema.GroupResource{Resource: "inplacesets"}, u.Workload, errors.New("changed meanwhile"))
 	}
 	d.writes++
-	if w.Partition != nil {
-		at.Partition = w.Partition
+	if p, ok := w.Partitions[u.Name]; ok {
+		at.Partition = &p
 	}
 	if w.Unlock {
 		at.Lock = nil
