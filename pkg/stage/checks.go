@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -20,9 +21,12 @@ func (p *moving) allThere(context.Context) (*Outcome, error) {
 	}
 	for _, ref := range slices.Sorted(maps.Keys(p.state.Units)) {
 		member, _, _ := strings.Cut(ref, "/")
+		if p.skips(member) {
+			continue
+		}
 		hidden := slices.ContainsFunc(p.world.Missing, func(m Missing) bool { return m.Member == member && !m.NotFound })
 		if !have[ref] && !hidden {
-			out := Fail(ReasonChanged, ref+": its workload was deleted, or is not the target's any more, since the stage began")
+			out := Fail(ReasonChanged, ref+": its workload was deleted, or is not the target's any more, or lost the unit, since the stage began")
 			return &out, nil
 		}
 	}
@@ -73,7 +77,19 @@ func (p *moving) wrong(path *field.Path) (errs field.ErrorList, gone []string, r
 		errs = append(errs, more...)
 	}
 	errs = append(errs, p.perMember(path)...)
-	if len(gone) == 0 || len(p.world.Units) > 0 {
+	if p.Confirm != nil {
+		if out := p.run.StarterHidden(p.Confirm, path.Child("confirm")); out != nil {
+			return out, nil
+		}
+	}
+	counted := true
+	for _, o := range p.world.Objects() {
+		if u := o.First(); u.Shared && !u.Observed {
+			gone, counted = append(gone, unobserved(o)), false // how many pods its units are to have is not known before.
+			reason = cmp.Or(reason, ReasonPreparing)
+		}
+	}
+	if len(gone) == 0 || counted && len(p.world.Units) > 0 && !p.Joint {
 		errs = append(errs, p.Check(p.planUnits(), path)...)
 	}
 	return unique(errs), gone, reason

@@ -38,6 +38,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
+	"github.com/periplus-dev/periplus/tasks/betabatch"
 	"github.com/periplus-dev/periplus/tasks/canary"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
 	"github.com/periplus-dev/periplus/tasks/confirm"
@@ -122,7 +123,7 @@ func newSea(t *testing.T, members ...string) *sea {
 		Tekton: s.tekton, Periplus: readable{s.periplus, s.periplus}, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
 		Interventions: stageslisters.NewInterventionLister(s.hands), Freezes: stageslisters.NewFreezeLister(s.freezes),
-		Namespaces: s.kube.CoreV1().Namespaces(), Tasks: []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}},
+		Namespaces: s.kube.CoreV1().Namespaces(), Tasks: []stage.Task{betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}},
 		Fleet: s.cables, Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
 		Records: &release.Records{Client: s.periplus}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
 	})
