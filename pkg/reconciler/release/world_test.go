@@ -348,6 +348,7 @@ func (q *quay) locked() string {
 // docks are the workloads, one in each member.
 type docks struct {
 	sets   map[string]*workload.Unit
+	second map[string]*workload.Unit // another unit of the same workload
 	silent map[string]bool // members that do not answer
 	fail   error           // of the next write
 	writes int
@@ -372,7 +373,12 @@ func (d *docks) Get(_ context.Context, _ workload.Session, member, _, name strin
 		return workload.Object{}, fmt.Errorf("%w: %s", workload.ErrNotFound, name)
 	}
 	c := *u
-	return workload.Object{Units: []*workload.Unit{&c}}, nil
+	out := workload.Object{Units: []*workload.Unit{&c}}
+	if other := d.second[member]; other != nil {
+		c := *other
+		out.Units = append(out.Units, &c)
+	}
+	return out, nil
 }
 
 func (d *docks) Write(_ context.Context, _ workload.Session, o workload.Object, w workload.Write) error {
@@ -386,8 +392,13 @@ func (d *docks) Write(_ context.Context, _ workload.Session, o workload.Object, 
 		return apierrors.NewConflict(schema.GroupResource{Resource: "inplacesets"}, u.Workload, errors.New("changed meanwhile"))
 	}
 	d.writes++
-	if p, ok := w.Partitions[u.Name]; ok {
-		at.Partition = &p
+	for _, x := range []*workload.Unit{at, d.second[u.Member]} {
+		if x == nil {
+			continue
+		}
+		if p, ok := w.Partitions[x.Name]; ok {
+			x.Partition = &p
+		}
 	}
 	if w.Unlock {
 		at.Lock = nil
