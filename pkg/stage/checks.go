@@ -39,7 +39,13 @@ func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
 	if p.state.Checked {
 		return nil, nil
 	}
-	errs, gone, reason := p.wrong(field.NewPath("spec"))
+	path := field.NewPath("spec")
+	if p.Confirm != nil {
+		if out := p.run.StarterHidden(p.Confirm, path.Child("confirm")); out != nil {
+			return out, nil
+		}
+	}
+	errs, gone, reason := p.wrong(path)
 	if len(errs) > 0 {
 		out := Fail(ReasonInvalid, mistakes(errs).Error())
 		return &out, nil
@@ -77,11 +83,6 @@ func (p *moving) wrong(path *field.Path) (errs field.ErrorList, gone []string, r
 		errs = append(errs, more...)
 	}
 	errs = append(errs, p.perMember(path)...)
-	if p.Confirm != nil {
-		if out := p.run.StarterHidden(p.Confirm, path.Child("confirm")); out != nil {
-			return out, nil
-		}
-	}
 	counted := true
 	for _, o := range p.world.Objects() {
 		if u := o.First(); u.Shared && !u.Observed {

@@ -349,8 +349,8 @@ func (q *quay) locked() string {
 type docks struct {
 	sets   map[string]*workload.Unit
 	second map[string]*workload.Unit // another unit of the same workload
-	silent map[string]bool // members that do not answer
-	fail   error           // of the next write
+	silent map[string]bool           // members that do not answer
+	fail   error                     // of the next write
 	writes int
 }
 
