@@ -112,7 +112,7 @@ func (p *planning) carry(ctx context.Context, run *Run, r *v1alpha1.Rollout, wor
 	if t := run.Touched(u); t != nil && t.Revision != "" && t.Back == nil {
 		switch {
 		case u.Observed && u.UpdateRevision != t.Revision:
-			p.wrong(s.Name, "spec.target", changedSince(u, t).Message)
+			p.wrong(s.Name, "spec.target", changedSince(workload.Object{Units: []*workload.Unit{u}}, t).Message)
 		case !same:
 			p.wrong(s.Name, path.String(), fmt.Sprintf("%s: the release carries revision %s, which is not what change asks for", u.Ref(), t.Revision))
 		}
