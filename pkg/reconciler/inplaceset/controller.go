@@ -35,6 +35,7 @@ import (
 	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/loop"
 	"github.com/periplus-dev/periplus/pkg/overlay"
+	"github.com/periplus-dev/periplus/pkg/revision"
 )
 
 const (
@@ -71,13 +72,15 @@ type Parts struct {
 func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	r := &reconciler{
 		kube: p.Kube, periplus: p.Periplus,
-		sets: listers.NewInPlaceSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), revisions: p.Revisions.GetIndexer(), slices: p.Slices.GetIndexer(),
+		sets: listers.NewInPlaceSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), slices: p.Slices.GetIndexer(),
 		budgets: p.Budgets.GetIndexer(), ledger: newLedger(),
 		clock: p.Clock, recorder: p.Recorder, drains: newDrains(), memory: newMemory(),
 		writesAtOnce: p.WritesAtOnce, enqueue: p.Enqueue, enqueueAfter: p.EnqueueAfter,
 	}
 	r.writtenPods = overlay.New(r.clock, ownerUID[*corev1.Pod])
-	r.writtenRevisions = overlay.New(r.clock, ownerUID[*appsv1.ControllerRevision])
+	r.book = &revision.Book{
+		Kube: p.Kube, Known: p.Revisions.GetIndexer(), ByOwner: byOwner, Written: overlay.New(r.clock, ownerUID[*appsv1.ControllerRevision]), Kind: kind, Label: v1alpha1.LabelInPlaceSet,
+	}
 	r.writtenSets = overlay.New(r.clock, func(set *v1alpha1.InPlaceSet) string { return string(set.UID) })
 
 	must(p.Sets.SetTransform(withoutManagedFields))
@@ -92,7 +95,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	handle(p.Sets, handlers[*v1alpha1.InPlaceSet]{set: r.setChanged, gone: func(set *v1alpha1.InPlaceSet) { r.enqueue(keyOf(set)) }})
 	handle(p.Pods, handlers[*corev1.Pod]{set: r.podChanged, gone: r.podGone})
 	handle(p.Revisions, handlers[*appsv1.ControllerRevision]{
-		set:  func(_, revision *appsv1.ControllerRevision) { r.writtenRevisions.Observed(revision) },
+		set:  func(_, now *appsv1.ControllerRevision) { r.book.Written.Observed(now) },
 		gone: r.revisionGone,
 	})
 	handle(p.Slices, handlers[*discoveryv1.EndpointSlice]{
@@ -179,9 +182,9 @@ func (r *reconciler) podGone(pod *corev1.Pod) {
 	r.tellOwner(pod, r.hear)
 }
 
-func (r *reconciler) revisionGone(revision *appsv1.ControllerRevision) {
-	r.writtenRevisions.Removed(revision)
-	r.tellOwner(revision, r.enqueue)
+func (r *reconciler) revisionGone(gone *appsv1.ControllerRevision) {
+	r.book.Written.Removed(gone)
+	r.tellOwner(gone, r.enqueue)
 }
 
 func (r *reconciler) tellOwner(object metav1.Object, tell func(types.NamespacedName)) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/revision"
 )
 
 // looks keep what pods said of themselves, for as long as they are the very objects that were looked at: nobody changes an object that an informer or a write
@@ -78,21 +79,21 @@ type texts struct {
 	changes   map[[2]*corev1.PodTemplateSpec]inplace.Change
 }
 
-func (t *texts) templateOf(revision *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
+func (t *texts) templateOf(of *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
 	if t == nil {
-		return templateOf(revision)
+		return revision.TemplateOf(of) //nolint:wrapcheck // it names the revision.
 	}
-	if known := t.templates[revision]; known != nil {
+	if known := t.templates[of]; known != nil {
 		return known, nil
 	}
-	template, err := templateOf(revision)
+	template, err := revision.TemplateOf(of)
 	if err == nil {
 		if t.templates == nil {
 			t.templates = map[*appsv1.ControllerRevision]*corev1.PodTemplateSpec{}
 		}
-		t.templates[revision] = template
+		t.templates[of] = template
 	}
-	return template, err
+	return template, err //nolint:wrapcheck // as above.
 }
 
 func (t *texts) compare(from, to *corev1.PodTemplateSpec) inplace.Change {

@@ -58,7 +58,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 		p.refused = maps.Clone(known.unfit)
 	})
 	looks.forgetAllBut(p.pods)
-	p.texts.forgetAllBut(p.history)
+	p.texts.forgetAllBut(p.history.Revisions)
 	return p, nil
 }
 

@@ -2,7 +2,6 @@ package inplaceset
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -22,6 +21,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned/fake"
 	"github.com/periplus-dev/periplus/pkg/client/informers/externalversions"
+	"github.com/periplus-dev/periplus/pkg/revision"
 )
 
 // shop is a namespace with one set, web, whose revisions and pods are what a test says, and a clock that stands still between its passes.
@@ -61,9 +61,7 @@ func newShop(t testing.TB, replicas int32, change func(*v1alpha1.InPlaceSet), re
 	s.start()
 	s.ok(s.parts.Sets.GetIndexer().Add(s.set))
 	for i := range revisions {
-		data := revisionData{}
-		data.Spec.Template = &revisions[i]
-		raw, err := json.Marshal(data)
+		raw, err := revision.Write(&revisions[i])
 		s.ok(err)
 		name := fmt.Sprintf("r%d", i+1)
 		s.ok(s.parts.Revisions.GetIndexer().Add(&appsv1.ControllerRevision{
