@@ -12,5 +12,6 @@
 // set's selector, is left alone. A pod's name is made of the set's UID and the lowest number that is free, so that a create which is made
 // twice fails the second time.
 //
-// It imports client-go, knative.dev/pkg for injection, and of ours pkg/apis, pkg/client, pkg/inplace, pkg/plan, pkg/loop and pkg/overlay.
+// It imports client-go, knative.dev/pkg for injection, and of ours pkg/apis, pkg/client, pkg/deadline, pkg/inplace, pkg/plan, pkg/loop, pkg/overlay and
+// pkg/revision.
 package inplaceset

@@ -43,10 +43,7 @@ func (l looks) at(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Sel
 
 func see(pod *corev1.Pod) *seenPod {
 	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod), leaving: pod.DeletionTimestamp != nil, roomUntil: roomUntil(pod)}
-	seen.failing, seen.why = whyFailing(pod)
-	if seen.failing == "" && !seen.Changing {
-		seen.failing, seen.why = whyRestarted(pod)
-	}
+	seen.failing, seen.why = inplace.Failing(pod, seen.Changing)
 	return seen
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/deadline"
 	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/revision"
@@ -127,7 +128,7 @@ type pass struct {
 	// refused are the resizes that the API server did not take, by pod; unfits is why pods, by name, cannot get to the update revision where they are.
 	looked  []*seenPod
 	texts   *texts
-	best    *best
+	best    *deadline.Best
 	refused map[types.UID]refusal
 	unfits  map[string]string
 	// established is how many pods there were; budgets and left tell of disruption budgets, nil where there are none.
