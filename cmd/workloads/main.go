@@ -2,12 +2,16 @@
 package main
 
 import (
+	filteredfactory "knative.dev/pkg/client/injection/kube/informers/factory/filtered"
 	"knative.dev/pkg/signals"
 
 	"github.com/periplus-dev/periplus/pkg/boot"
+	"github.com/periplus-dev/periplus/pkg/reconciler/cafedeployment"
 	"github.com/periplus-dev/periplus/pkg/reconciler/inplaceset"
 )
 
 func main() {
-	boot.RunWithContext(inplaceset.WithSelector(signals.NewContext()), "workloads", inplaceset.NewController)
+	// Each controller's informers select by a label; every pod is watched by one of them.
+	ctx := filteredfactory.WithSelectors(signals.NewContext(), inplaceset.Selector, cafedeployment.Selector)
+	boot.RunWithContext(ctx, "workloads", inplaceset.NewController, cafedeployment.NewController)
 }

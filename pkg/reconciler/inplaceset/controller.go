@@ -45,12 +45,13 @@ const (
 	concurrency = 16
 	// byOwner indexes what an InPlaceSet controls by the set's UID.
 	byOwner = "owner"
+	// Selector is what the controller's informers of pods and ControllerRevisions select by: ours alone. It goes into the context before the informers are made.
+	Selector = v1alpha1.LabelInPlaceSet
 )
 
-// WithSelector tells injection which pods and ControllerRevisions the controller's informers watch: ours alone. It goes into the context before
-// the informers are made.
+// WithSelector tells injection of Selector, where this controller is the only one.
 func WithSelector(ctx context.Context) context.Context {
-	return filteredfactory.WithSelectors(ctx, v1alpha1.LabelInPlaceSet)
+	return filteredfactory.WithSelectors(ctx, Selector)
 }
 
 // Parts are what the controller is made of. Informers are not started yet, and watch objects with LabelInPlaceSet; sets and slices all.
@@ -108,14 +109,14 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	return r.reconcile
 }
 
-// NewController wires the controller. The context must come from WithSelector.
+// NewController wires the controller. The informers' selectors in the context must have Selector among them.
 func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
-	sets, pods := inplaceset.Get(ctx), filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer()
+	sets, pods := inplaceset.Get(ctx), filteredpod.Get(ctx, Selector).Informer()
 	var impl *controller.Impl
 	reconcile := Wire(Parts{
 		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx),
 		Sets: sets.Informer(), Pods: pods,
-		Revisions: filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(), Budgets: poddisruptionbudget.Get(ctx).Informer(),
+		Revisions: filtered.Get(ctx, Selector).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(), Budgets: poddisruptionbudget.Get(ctx).Informer(),
 		Clock: clock.RealClock{}, Recorder: newRecorder(ctx), WritesAtOnce: writesAtOnce,
 		Enqueue:      func(key types.NamespacedName) { impl.EnqueueKey(key) },
 		EnqueueAfter: func(key types.NamespacedName, after time.Duration) { impl.EnqueueKeyAfter(key, after) },
