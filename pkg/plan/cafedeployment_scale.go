@@ -31,7 +31,12 @@ func (c *cafe) record() *CafeScaling {
 		u, wanted := &c.s.Units[i], c.plan.Units[i].Wanted
 		from := u.Kept
 		if c.s.Scaling != nil {
-			if began, ok := c.s.Scaling.From[u.Name]; ok {
+			began, ok := c.s.Scaling.From[u.Name]
+			switch {
+			case !ok:
+			case wanted < from:
+				from = max(from, began)
+			default:
 				from = min(from, began)
 			}
 		}
