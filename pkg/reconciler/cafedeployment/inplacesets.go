@@ -31,7 +31,7 @@ func (s inPlaceSets) see(ctx context.Context, d *v1alpha1.CafeDeployment) ([]pod
 	out := make([]podSet, 0, len(sets))
 	for _, set := range sets {
 		seen := podSet{
-			object: set, unit: unitOf(set), revision: revisionOf(&set.Spec.Template), keeps: ptr.Deref(set.Spec.Replicas, 1),
+			object: set, unit: unitOf(set), revision: revisionOf(&set.Spec.Template), keeps: ptr.Deref(set.Spec.Replicas, 1), unitKeeps: ptr.Deref(set.Spec.Replicas, 1),
 			settled: set.Status.ObservedGeneration >= set.Generation && set.Status.UpdateRevision != "",
 		}
 		c := meta.FindStatusCondition(set.Status.Conditions, v1alpha1.ConditionProgressing)
@@ -59,7 +59,7 @@ func (s inPlaceSets) bring(ctx context.Context, p *pass, u *unit) error {
 	if len(u.sets) == 0 {
 		set := &v1alpha1.InPlaceSet{ObjectMeta: setMeta(p.d, u.name, setName(p.d, u.name))}
 		set.Spec.Selector = selector(p.d, u.name, "")
-		if err := s.tell(p, u, set, p.firstRevision(u)); err != nil {
+		if err := s.tell(p, u, set, p.templateRevision(u, nil)); err != nil {
 			return err
 		}
 		return s.create(ctx, p.d, set)
@@ -70,7 +70,7 @@ func (s inPlaceSets) bring(ctx context.Context, p *pass, u *unit) error {
 		return nil // its end starts the next pass.
 	}
 	set := now.DeepCopy()
-	if err := s.tell(p, u, set, p.nextRevision(seen)); err != nil {
+	if err := s.tell(p, u, set, p.templateRevision(u, seen)); err != nil {
 		return err
 	}
 	if apiequality.Semantic.DeepEqual(now.Spec, set.Spec) {

@@ -189,7 +189,9 @@ func (p *pass) describe(u *unit, before v1alpha1.CafeDeploymentUnit) plan.CafeUn
 		Moved: before.Moved, Full: before.Full,
 	}
 	for _, set := range u.sets {
-		of.Kept += set.keeps
+		if set.object.GetDeletionTimestamp() == nil {
+			of.Kept = max(of.Kept, set.unitKeeps)
+		}
 	}
 	movable := map[*corev1.Pod]bool{}
 	for _, pod := range u.pods {

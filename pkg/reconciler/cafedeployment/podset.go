@@ -28,9 +28,10 @@ type podSets interface {
 type podSet struct {
 	object metav1.Object
 	unit   string
-	// revision of the deployment that its template is of; keeps is how many pods it was told to keep.
+	// revision of the deployment that its template is of.
 	revision string
-	keeps    int32
+	// keeps is how many pods the set was told to keep, unitKeeps how many the unit was.
+	keeps, unitKeeps int32
 	// settled: its own controller saw what was last written to it.
 	settled bool
 	// stalled is the reason with which it stands still until somebody changes something, and why in words.
@@ -61,20 +62,15 @@ func setName(d *v1alpha1.CafeDeployment, unit string) string {
 	return d.Name + "-" + unit
 }
 
-// firstRevision is the revision that a new set of a unit begins with: the current one while any of its pods stay on it, for a set knows no revision before
-// its first. The template follows once the set's controller has seen this one.
-func (p *pass) firstRevision(u *unit) string {
-	if u.plan.Stay > 0 && p.history.Template(p.current) != nil {
+// templateRevision is the revision that a unit's set is to have its template of; set is nil where there is none yet. It is the update revision, with two exceptions. A
+// set without pods, of which all that come are to stay, has the current one: a set knows no revision before its first, and a StatefulSet without pods has none to
+// hold back. And a template waits until the set's controller has seen the last one, or that would be no revision of its own.
+func (p *pass) templateRevision(u *unit, set *podSet) string {
+	if set != nil && !set.settled {
+		return set.revision
+	}
+	if len(u.pods) == 0 && (u.plan.Stay > 0 || u.plan.Keep == 0) && p.history.Template(p.current) != nil {
 		return p.current
 	}
 	return p.update
-}
-
-// nextRevision is the revision that a set's template is to be of: the update revision, but never before the set's controller has seen the last one. What it never
-// saw would be no revision of its own to hold pods back on.
-func (p *pass) nextRevision(set *podSet) string {
-	if set.settled {
-		return p.update
-	}
-	return set.revision
 }

@@ -5,9 +5,11 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
@@ -28,6 +30,10 @@ func (s replicaSets) see(ctx context.Context, d *v1alpha1.CafeDeployment) ([]pod
 		seen := podSet{
 			object: set, unit: unitOf(set), revision: revisionOf(&set.Spec.Template), keeps: ptr.Deref(set.Spec.Replicas, 1),
 			settled: set.Status.ObservedGeneration >= set.Generation,
+		}
+		seen.unitKeeps = seen.keeps
+		if n, err := strconv.ParseInt(set.Annotations[v1alpha1.AnnotationUnitReplicas], 10, 32); err == nil {
+			seen.unitKeeps = int32(n)
 		}
 		for _, c := range set.Status.Conditions {
 			if c.Type == appsv1.ReplicaSetReplicaFailure && c.Status == corev1.ConditionTrue {
@@ -75,6 +81,7 @@ func (s replicaSets) bring(ctx context.Context, p *pass, u *unit) error {
 
 // tell a revision's set how many pods to keep, or make it.
 func (s replicaSets) tell(ctx context.Context, p *pass, u *unit, now *appsv1.ReplicaSet, revision string, keeps int32) error {
+	unitKeeps := strconv.Itoa(int(u.plan.Keep))
 	if now == nil {
 		if keeps == 0 {
 			return nil
@@ -85,14 +92,16 @@ func (s replicaSets) tell(ctx context.Context, p *pass, u *unit, now *appsv1.Rep
 		}
 		set := &appsv1.ReplicaSet{ObjectMeta: setMeta(p.d, u.name, setName(p.d, u.name)+"-"+revision)}
 		set.Labels[v1alpha1.LabelCafeRevision] = revision
+		set.Annotations = map[string]string{v1alpha1.AnnotationUnitReplicas: unitKeeps}
 		set.Spec = appsv1.ReplicaSetSpec{Replicas: &keeps, MinReadySeconds: p.d.Spec.MinReadySeconds, Selector: selector(p.d, u.name, revision), Template: *t}
 		return s.create(ctx, p.d, set)
 	}
-	if ptr.Deref(now.Spec.Replicas, 1) == keeps && now.Spec.MinReadySeconds == p.d.Spec.MinReadySeconds {
+	if ptr.Deref(now.Spec.Replicas, 1) == keeps && now.Spec.MinReadySeconds == p.d.Spec.MinReadySeconds && now.Annotations[v1alpha1.AnnotationUnitReplicas] == unitKeeps {
 		return nil
 	}
 	set := now.DeepCopy()
 	set.Spec.Replicas, set.Spec.MinReadySeconds = &keeps, p.d.Spec.MinReadySeconds
+	metav1.SetMetaDataAnnotation(&set.ObjectMeta, v1alpha1.AnnotationUnitReplicas, unitKeeps)
 	return s.update(ctx, p.d, set)
 }
 

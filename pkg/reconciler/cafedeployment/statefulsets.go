@@ -36,7 +36,7 @@ func (s statefulSets) see(ctx context.Context, d *v1alpha1.CafeDeployment) ([]po
 	out := make([]podSet, 0, len(sets))
 	for _, set := range sets {
 		out = append(out, podSet{
-			object: set, unit: unitOf(set), revision: revisionOf(&set.Spec.Template), keeps: ptr.Deref(set.Spec.Replicas, 1),
+			object: set, unit: unitOf(set), revision: revisionOf(&set.Spec.Template), keeps: ptr.Deref(set.Spec.Replicas, 1), unitKeeps: ptr.Deref(set.Spec.Replicas, 1),
 			settled: set.Status.ObservedGeneration >= set.Generation && set.Status.UpdateRevision != "",
 		})
 	}
@@ -65,7 +65,7 @@ func (s statefulSets) bring(ctx context.Context, p *pass, u *unit) error {
 			ServiceName: p.d.Spec.ServiceName, Selector: selector(p.d, u.name, ""), PodManagementPolicy: appsv1.ParallelPodManagement,
 			VolumeClaimTemplates: p.d.Spec.VolumeClaimTemplates,
 		}
-		if err := s.tell(p, u, set, p.firstRevision(u), partition); err != nil {
+		if err := s.tell(p, u, set, p.templateRevision(u, nil), partition); err != nil {
 			return err
 		}
 		return s.create(ctx, p.d, set)
@@ -76,7 +76,7 @@ func (s statefulSets) bring(ctx context.Context, p *pass, u *unit) error {
 		return nil // its end starts the next pass.
 	}
 	set := now.DeepCopy()
-	if err := s.tell(p, u, set, p.nextRevision(seen), partition); err != nil {
+	if err := s.tell(p, u, set, p.templateRevision(u, seen), partition); err != nil {
 		return err
 	}
 	if !apiequality.Semantic.DeepEqual(now.Spec, set.Spec) {
