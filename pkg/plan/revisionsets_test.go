@@ -35,7 +35,7 @@ func TestRevisionSets(t *testing.T) {
 		{name: "while that is not available no other goes", state: state(5, 3, RevisionSet{"r1", 4, 4, 4}, RevisionSet{"r2", 1, 1, 0}), want: "r1=4 r2=1"},
 		{name: "a delete that is not seen yet counts", state: state(5, 3, RevisionSet{"r1", 4, 5, 5}), want: "r1=4"},
 		{name: "a broken pod of any revision counts", state: state(5, 2, RevisionSet{"r1", 4, 4, 4}, RevisionSet{"r2", 1, 1, 0}), want: "r1=4 r2=1"},
-		{name: "broken old pods go first and cost nothing", state: state(5, 2, RevisionSet{"r1", 5, 5, 2}), want: "r1=2 r2=0"},
+		{name: "broken old pods go first and cost nothing", state: state(5, 2, RevisionSet{"r1", 5, 5, 2}), want: "r1=2"},
 		{name: "a third revision goes before the current one", state: state(5, 3, RevisionSet{"r1", 4, 4, 4}, RevisionSet{"r0", 1, 1, 0}), want: "r0=0 r1=4"},
 		{name: "what is missing is made on the current revision while fewer stay", state: state(5, 4, RevisionSet{"r1", 3, 3, 3}, RevisionSet{"r2", 1, 1, 1}), want: "r1=4 r2=1"},
 		{name: "paused, nothing is taken away but what is missing is made", state: paused(state(5, 2, RevisionSet{"r1", 4, 4, 3})), want: "r1=4 r2=1"},
