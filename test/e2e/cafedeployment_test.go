@@ -310,4 +310,3 @@ func TestCafeDeploymentIsKilledInEachPhase(t *testing.T) {
 		}
 	}
 }
-
