@@ -290,7 +290,7 @@ func (s *shop) settle(image string) (seen []int) {
 func (s *shop) writes() (n int) {
 	for _, a := range slices.Concat(s.apps.Actions(), s.kube.Actions()) {
 		set := a.GetResource().Resource == "inplacesets" || a.GetResource().Resource == "statefulsets"
-		if a.GetVerb() != "get" && a.GetVerb() != "list" && a.GetVerb() != "watch" && !(a.GetSubresource() == "status" && set) {
+		if a.GetVerb() != "get" && a.GetVerb() != "list" && a.GetVerb() != "watch" && (a.GetSubresource() != "status" || !set) {
 			n++
 		}
 	}
