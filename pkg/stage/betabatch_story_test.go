@@ -134,10 +134,12 @@ func TestAStageThatKeepsTheInitiatorFromAnsweringMovesNothingWhereItIsNotKnownWh
 	}
 }
 
+// A member whose turn comes later has no pod yet that a During guard could be judged on: that holds nobody.
 func TestOnePlanOverTwoMembersGoesWhereverThePodsAre(t *testing.T) {
 	s, c := newCafeSea(t, "m1", "m2")
 	one, two := c.launch("m1", "dca:3", "dcb:3"), c.launch("m2", "dca:4")
-	v := s.sail(betabatch.Task{}, s.pipelineRun("web-1", "groups"), "groups", cafeGroups(`"batches":[1,2,2,2,3],"confirm":{}`, "m1", "m2"))
+	v := s.sail(betabatch.Task{}, s.pipelineRun("web-1", "groups"), "groups", cafeGroups(
+		`"batches":[1,2,2,2,3],"confirm":{},"guards":[{"name":"whole","when":"During","expr":"updated.all(p, p.restarts <= 3)","interval":"1s"}]`, "m1", "m2"))
 	for i, want := range []int{1, 3, 5, 7} {
 		id := fmt.Sprintf("groups-group-%d", i+2)
 		c.asks(v, id)
