@@ -372,7 +372,7 @@ func (p *moving) recordStep(ctx context.Context) error {
 		changed := false
 		for i := range p.world.Units {
 			u := &p.world.Units[i]
-			if w := p.want(u); w > 0 {
+			if w := p.want(u); w > p.state.Done[u.Ref()] { // what earlier steps brought about was entered then.
 				what := fmt.Sprintf("%d of %d updated (step %d of %d)", w, u.Replicas, p.state.Step+1, len(p.steps))
 				if u.Shared {
 					what = u.Name + ": " + what

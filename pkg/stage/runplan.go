@@ -56,6 +56,11 @@ type planning struct {
 // groundKey names a unit of a workload.
 type groundKey struct{ member, kind, workload, unit string }
 
+// of is the workload that holds the unit.
+func (k groundKey) of() groundKey {
+	return groundKey{member: k.member, kind: k.kind, workload: k.workload}
+}
+
 func groundOf(u *workload.Unit) groundKey { return groundKey{u.Member, u.Kind, u.Workload, u.Name} }
 
 // ground is what the stages that were planned so far make of a unit.

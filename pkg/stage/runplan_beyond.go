@@ -144,8 +144,14 @@ func (p *planning) goesBack(ctx context.Context, run *Run, s *v1alpha1.PlannedSt
 		return nil
 	}
 	for _, key := range slices.Backward(p.touched) {
-		if g := p.ground[key]; all(key.member) {
-			s.Facts = append(s.Facts, backTo(key.member, key.unit, key.kind, key.workload, g.before))
+		// A workload of several units goes back once, and is named by itself.
+		unit := key.unit
+		if slices.ContainsFunc(p.touched, func(x groundKey) bool { return x != key && x.of() == key.of() }) {
+			unit = ""
+		}
+		fact := backTo(key.member, unit, key.kind, key.workload, p.ground[key].before)
+		if all(key.member) && !slices.Contains(s.Facts, fact) {
+			s.Facts = append(s.Facts, fact)
 		}
 	}
 	if len(s.Facts) == 0 {
@@ -160,5 +166,8 @@ func backTo(member, unit, kind, workload, revision string) string {
 	if revision == "" {
 		revision = "before"
 	}
-	return fmt.Sprintf("takes %s/%s back: %s %s to revision %s", member, unit, kind, workload, revision)
+	if unit != "" {
+		member += "/" + unit
+	}
+	return fmt.Sprintf("takes %s back: %s %s to revision %s", member, kind, workload, revision)
 }
