@@ -76,6 +76,34 @@ func underWay(pod *corev1.Pod) (Record, bool) {
 	return r, true
 }
 
+// HolderOf a pod is who closed its gate for a change, or patched a change into it that is not done, as <kind>/<name>; empty where nobody did. While there is one,
+// nobody else changes the pod.
+func HolderOf(pod *corev1.Pod) string {
+	if holder := closedBy(pod); holder != "" {
+		return holder
+	}
+	if r, err := recordOf(pod); err == nil && UpdateInProgress(pod) {
+		return r.Holder
+	}
+	return ""
+}
+
+// ChangingFor says whether a change in place that the holder patched into the pod is not done.
+func ChangingFor(pod *corev1.Pod, holder string) bool {
+	return changesFor(pod, holder) && UpdateInProgress(pod)
+}
+
+// HasBegun says whether the holder has something to bring to its end on a pod: a gate to open, or a change whose end is not written.
+func HasBegun(pod *corev1.Pod, holder string) bool {
+	return closedBy(pod) == holder || changesFor(pod, holder)
+}
+
+// changesFor says whether the record under way is the holder's.
+func changesFor(pod *corev1.Pod, holder string) bool {
+	r, ok := underWay(pod)
+	return ok && r.Holder == holder
+}
+
 // RestartsSince is how often the pod's containers restarted by themselves since they were last changed in place. The restart that a change makes
 // is none of them; containers that no change restarted count from their start.
 func RestartsSince(pod *corev1.Pod) int32 {
