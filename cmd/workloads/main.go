@@ -2,12 +2,15 @@
 package main
 
 import (
+	filteredfactory "knative.dev/pkg/client/injection/kube/informers/factory/filtered"
 	"knative.dev/pkg/signals"
 
 	"github.com/periplus-dev/periplus/pkg/boot"
 	"github.com/periplus-dev/periplus/pkg/reconciler/inplaceset"
+	"github.com/periplus-dev/periplus/pkg/reconciler/sidecarset"
 )
 
 func main() {
-	boot.RunWithContext(inplaceset.WithSelector(signals.NewContext()), "workloads", inplaceset.NewController)
+	ctx := filteredfactory.WithSelectors(signals.NewContext(), append(sidecarset.Selectors, inplaceset.Selector)...)
+	boot.RunWithContext(ctx, "workloads", inplaceset.NewController, sidecarset.NewController, sidecarset.NewGates)
 }

@@ -43,7 +43,7 @@ func (a *Addition) Empty() bool { return !a.changed }
 // the pod already, by its record and in fact, is not put in again: a pod that comes twice stays as it is.
 func Inject(pod *corev1.Pod, wants []Want) Addition {
 	before, _ := RecordOf(pod) // one that is damaged is written anew.
-	a := Addition{Record: Record{Gate: before.Gate && hasGate(pod)}}
+	a := Addition{Record: Record{Gate: before.Gate && HasReadinessGate(pod)}}
 	for _, p := range before.Sets {
 		if p.holds(pod) {
 			a.Record = a.Record.with(p)
@@ -99,7 +99,7 @@ func (a *Addition) add(part *Part, want Want, t *taken, pod *corev1.Pod) {
 			a.ImagePullSecrets = append(a.ImagePullSecrets, secret)
 		}
 	}
-	if want.Gate && !hasGate(pod) {
+	if want.Gate && !HasReadinessGate(pod) {
 		a.Gate, a.Record.Gate = true, true
 	}
 }
@@ -235,6 +235,7 @@ func hostPorts(c *corev1.Container, hostNetwork bool) []hostPort {
 	return out
 }
 
-func hasGate(pod *corev1.Pod) bool {
+// HasReadinessGate says whether a pod has the gate apps.periplus.dev/in-service, whoever gave it.
+func HasReadinessGate(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool { return g.ConditionType == v1alpha1.ReadinessGateInService })
 }

@@ -71,6 +71,21 @@ func PartOf(pod *corev1.Pod, set string) (Part, bool) {
 	return p, ok && p.holds(pod)
 }
 
+// PartsOf are what sets put into a pod, by set, as PartOf.
+func PartsOf(pod *corev1.Pod) map[string]Part {
+	r, err := RecordOf(pod)
+	if err != nil {
+		return nil
+	}
+	out := make(map[string]Part, len(r.Sets))
+	for _, p := range r.Sets {
+		if p.holds(pod) {
+			out[p.Set] = p
+		}
+	}
+	return out
+}
+
 // holds says whether the pod has what the part names.
 func (p Part) holds(pod *corev1.Pod) bool {
 	if p.Skipped != "" || len(p.InitContainers)+len(p.Containers) == 0 {

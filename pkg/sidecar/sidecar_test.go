@@ -183,7 +183,7 @@ func TestWhatIsNotedOfIt(t *testing.T) {
 	if diff := cmp.Diff(wantLabels, pod.Labels); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
-	if !HasGate(pod) || !hasGate(pod) {
+	if !HasGate(pod) || !HasReadinessGate(pod) {
 		t.Error("a set that drains gives no gate")
 	}
 	if got := fmt.Sprint(pod.Spec.ImagePullSecrets); got != "[{theirs} {ours}]" {

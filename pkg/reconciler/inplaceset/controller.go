@@ -46,6 +46,9 @@ const (
 	byOwner = "owner"
 )
 
+// Selector is the label by which the controller's informers watch pods and ControllerRevisions, for a binary that has other controllers as well.
+const Selector = v1alpha1.LabelInPlaceSet
+
 // WithSelector tells injection which pods and ControllerRevisions the controller's informers watch: ours alone. It goes into the context before
 // the informers are made.
 func WithSelector(ctx context.Context) context.Context {
