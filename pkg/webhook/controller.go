@@ -120,6 +120,7 @@ func newRotation(ctx context.Context, kube kubernetes.Interface, hosts []string,
 	handle(r.registrations, func(*admissionv1.MutatingWebhookConfiguration) { impl.EnqueueKey(secret) }, func(*admissionv1.MutatingWebhookConfiguration) {})
 	inNamespace.Start(ctx.Done())
 	everywhere.Start(ctx.Done())
+	impl.EnqueueKey(secret) // where nothing is there yet, no event comes; and without an election nobody lists the keys.
 	return impl
 }
 

@@ -65,7 +65,10 @@ func run(m *testing.M) int {
 		err = start(ctx, server)
 	}
 	if hook != nil {
-		defer hook.stop()
+		defer func() {
+			hook.stop()
+			_ = os.RemoveAll(filepath.Dir(hook.binary))
+		}()
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
