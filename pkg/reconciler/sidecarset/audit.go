@@ -60,7 +60,12 @@ func (a *audit) set(set *v1alpha1.SidecarSet, key string) sidecar.Matcher {
 	for i, source := range a.sources {
 		for _, object := range source.List() {
 			if pod, ok := object.(metav1.Object); ok {
-				a.look(set.Name, i, pod)
+				a.mu.Lock()
+				// One that went meanwhile was told of already.
+				if _, there, err := source.GetByKey(pod.GetNamespace() + "/" + pod.GetName()); err == nil && there {
+					known.look(a, set.Name, i, viewOf(pod))
+				}
+				a.mu.Unlock()
 			}
 		}
 	}
@@ -73,30 +78,38 @@ func (a *audit) forget(set string) {
 	delete(a.sets, set)
 }
 
-// look at one pod for one set, and say whether something changed.
-func (a *audit) look(set string, source int, pod metav1.Object) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	known := a.sets[set]
-	if known == nil {
-		return false
-	}
-	return known.look(a, set, source, pod)
+// view of a pod, whose record is read once for all sets.
+type view struct {
+	metav1.Object
+	parts map[string]sidecar.Part
+	// whys are the reasons for which sets were left out.
+	whys  map[string]string
+	ended bool
 }
 
-func (known *audited) look(a *audit, set string, source int, pod metav1.Object) bool {
-	key := at{source, pod.GetNamespace() + "/" + pod.GetName()}
-	was, there := known.without[key]
-	lacks := pod.GetDeletionTimestamp() == nil && known.matcher.Pod(pod) && known.matcher.Namespace(pod.GetNamespace(), a.namespace(pod.GetNamespace()))
-	now := lack{created: pod.GetCreationTimestamp()}
-	if whole, ok := pod.(*corev1.Pod); ok && lacks {
-		if _, injected := sidecar.PartOf(whole, set); injected || ended(whole) {
-			lacks = false
-		} else if record, err := sidecar.RecordOf(whole); err == nil {
-			part, _ := record.Part(set)
-			now.why = part.Skipped
+func viewOf(pod metav1.Object) view {
+	v := view{Object: pod}
+	whole, ok := pod.(*corev1.Pod)
+	if !ok {
+		return v
+	}
+	v.ended, v.parts, v.whys = ended(whole), sidecar.PartsOf(whole), map[string]string{}
+	if record, err := sidecar.RecordOf(whole); err == nil {
+		for _, part := range record.Sets {
+			v.whys[part.Set] = part.Skipped
 		}
 	}
+	return v
+}
+
+// look at one pod for one set, and say whether something changed. The audit is locked.
+func (known *audited) look(a *audit, set string, source int, pod view) bool {
+	key := at{source, pod.GetNamespace() + "/" + pod.GetName()}
+	was, there := known.without[key]
+	_, injected := pod.parts[set]
+	lacks := !injected && !pod.ended && pod.GetDeletionTimestamp() == nil && known.matcher.Pod(pod) &&
+		known.matcher.Namespace(pod.GetNamespace(), a.namespace(pod.GetNamespace()))
+	now := lack{created: pod.GetCreationTimestamp(), why: pod.whys[set]}
 	switch {
 	case lacks:
 		known.without[key] = now
@@ -113,8 +126,9 @@ func (a *audit) podChanged(source int, pod metav1.Object) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var out []string
+	seen := viewOf(pod)
 	for name, known := range a.sets {
-		if known.look(a, name, source, pod) {
+		if known.look(a, name, source, seen) {
 			out = append(out, name)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
@@ -58,16 +59,20 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pa
 	if err != nil {
 		return nil, fmt.Errorf("listing the pods of SidecarSet %s: %w", set.Name, err)
 	}
-	cached := map[string][]*corev1.Pod{}
+	in := map[string]bool{}
 	for _, pod := range podsOf(found) {
-		cached[pod.Namespace] = append(cached[pod.Namespace], pod)
+		in[pod.Namespace] = true
 	}
-	for _, namespace := range slices.Sorted(keysOf(cached)) {
+	for _, namespace := range slices.Sorted(keysOf(in)) {
 		if err := r.ask(ctx, namespace); err != nil {
 			return nil, err
 		}
+		cached, err := r.pods.ByIndex(cache.NamespaceIndex, namespace)
+		if err != nil {
+			return nil, fmt.Errorf("listing the pods with sidecars in namespace %s: %w", namespace, err)
+		}
 		meant := matcher.Namespace(namespace, r.labelsOf(namespace))
-		for _, pod := range r.writtenPods.Over(namespace, cached[namespace]) {
+		for _, pod := range r.writtenPods.Over(namespace, podsOf(cached)) {
 			seen, mine := r.see(pod, set.Name)
 			if !mine || pod.DeletionTimestamp != nil || ended(pod) {
 				continue

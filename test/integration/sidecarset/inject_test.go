@@ -134,7 +134,7 @@ func TestOlderPodsWaitForTheirNextCreationAndWereNotMissed(t *testing.T) {
 
 func TestNewPodsGetThePinnedRevision(t *testing.T) {
 	w := newWorld(t)
-	w.set("mesh", `{}`)
+	w.set("mesh", `{updateStrategy: {paused: true}}`) // or the pod would be changed to the newest at once.
 	first := w.get("mesh").Status.UpdateRevision
 	w.spec("mesh", fmt.Sprintf(`{"injectionStrategy":{"revision":%q},"containers":[{"name":"mesh","image":"mesh:v2"}]}`, first))
 	w.settle()
