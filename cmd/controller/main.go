@@ -31,9 +31,11 @@ import (
 	memberreconciler "github.com/periplus-dev/periplus/pkg/reconciler/member"
 	metricsourcereconciler "github.com/periplus-dev/periplus/pkg/reconciler/metricsource"
 	releasereconciler "github.com/periplus-dev/periplus/pkg/reconciler/release"
+	runplanreconciler "github.com/periplus-dev/periplus/pkg/reconciler/runplan"
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
+	"github.com/periplus-dev/periplus/tasks/betabatch"
 	"github.com/periplus-dev/periplus/tasks/canary"
 	"github.com/periplus-dev/periplus/tasks/check"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
@@ -46,7 +48,7 @@ import (
 
 // tasks are the kinds of stages that the hub runs.
 var tasks = []stage.Task{
-	canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, window.Task{}, check.Task{},
+	betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, window.Task{}, check.Task{},
 }
 
 func main() {
@@ -56,6 +58,7 @@ func main() {
 		memberreconciler.NewController(hub.fleetOf),
 		metricsourcereconciler.NewController(hub.bookOf),
 		releasereconciler.NewController(hub.frameOf),
+		runplanreconciler.NewController(hub.frameOf),
 	}
 	for _, task := range tasks {
 		ctors = append(ctors, stage.NewController(hub.frameOf, task))

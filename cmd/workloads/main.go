@@ -6,11 +6,13 @@ import (
 	"knative.dev/pkg/signals"
 
 	"github.com/periplus-dev/periplus/pkg/boot"
+	"github.com/periplus-dev/periplus/pkg/reconciler/cafedeployment"
 	"github.com/periplus-dev/periplus/pkg/reconciler/inplaceset"
 	"github.com/periplus-dev/periplus/pkg/reconciler/sidecarset"
 )
 
 func main() {
-	ctx := filteredfactory.WithSelectors(signals.NewContext(), append(sidecarset.Selectors, inplaceset.Selector)...)
-	boot.RunWithContext(ctx, "workloads", inplaceset.NewController, sidecarset.NewController, sidecarset.NewGates)
+	// Each controller's informers select by a label. Pods with sidecars are watched by the controller of these, too, whoever else owns them.
+	ctx := filteredfactory.WithSelectors(signals.NewContext(), append(sidecarset.Selectors, inplaceset.Selector, cafedeployment.Selector)...)
+	boot.RunWithContext(ctx, "workloads", inplaceset.NewController, cafedeployment.NewController, sidecarset.NewController, sidecarset.NewGates)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/guardtest"
 	"github.com/periplus-dev/periplus/pkg/cli/intervene"
 	"github.com/periplus-dev/periplus/pkg/cli/local"
+	"github.com/periplus-dev/periplus/pkg/cli/plan"
+	"github.com/periplus-dev/periplus/pkg/cli/start"
 )
 
 // NewRoot returns the periplus command. Each command has its flags to itself: there are no global ones. invoked is the name that the
@@ -27,7 +29,7 @@ func NewRoot(invoked string) *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(get.NewCommand(), answer.NewConfirm(), answer.NewReject(), guardtest.NewCommand(), newVersion(), local.NewCommand())
+	root.AddCommand(start.NewCommand(), plan.NewCommand(), get.NewCommand(), answer.NewConfirm(), answer.NewReject(), guardtest.NewCommand(), newVersion(), local.NewCommand())
 	root.AddCommand(intervene.New()...)
 	root.AddCommand(freeze.New()...)
 	return root

@@ -17,6 +17,11 @@ func RunsRevision(pod *corev1.Pod, revision string) bool {
 // UpdateInProgress says whether a change in place was patched into the pod, by whomever, and the kubelet has not done it.
 func UpdateInProgress(pod *corev1.Pod) bool {
 	r, err := recordOf(pod)
+	return inProgress(pod, r, err)
+}
+
+// inProgress is UpdateInProgress of a pod whose record, or why there is none, is known.
+func inProgress(pod *corev1.Pod, r Record, err error) bool {
 	if errors.Is(err, errNoRecord) {
 		return false
 	}

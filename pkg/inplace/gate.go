@@ -40,14 +40,6 @@ func ClosedFor(pod *corev1.Pod) string {
 	return ""
 }
 
-// closedBy is who closed the gate of a pod, as its annotation has it; empty where it is open, was never open, or somebody closed it by hand.
-func closedBy(pod *corev1.Pod) string {
-	if !hasGate(pod) || ClosedFor(pod) == "" {
-		return ""
-	}
-	return pod.Annotations[v1alpha1.AnnotationHolder]
-}
-
 // gateOpen is true for pods without our gate, such as those that somebody else made: nothing of ours holds them back.
 func gateOpen(pod *corev1.Pod) bool {
 	for _, g := range pod.Spec.ReadinessGates {

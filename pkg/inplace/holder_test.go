@@ -35,6 +35,13 @@ func heldBy(holder string) podOption {
 	}
 }
 
+func lookAt(pod *corev1.Pod) *Look {
+	l := LookAt(pod)
+	return &l
+}
+
+func holderOf(pod *corev1.Pod) string { return lookAt(pod).Holder() }
+
 // apply a step to a pod, as the API server does.
 func apply(t *testing.T, pod *corev1.Pod, step Step) *corev1.Pod {
 	t.Helper()
@@ -109,7 +116,7 @@ func TestAChangeInServiceIsTwoWritesAndLeavesTheOwnersRevisionAlone(t *testing.T
 	if pod.Spec.Containers[0].Image != "web:v1" || pod.Spec.Containers[1].Image != "mesh:v2" {
 		t.Errorf("images are %s, %s", pod.Spec.Containers[0].Image, pod.Spec.Containers[1].Image)
 	}
-	if !ChangingFor(pod, sidecar) || HolderOf(pod) != sidecar {
+	if !lookAt(pod).ChangingFor(sidecar) || holderOf(pod) != sidecar {
 		t.Error("the change is not held by the one who made it")
 	}
 	in.Pod, in.Wish = pod, Serve
@@ -127,8 +134,8 @@ func TestAChangeInServiceIsTwoWritesAndLeavesTheOwnersRevisionAlone(t *testing.T
 		t.Fatalf("at the end the step is %+v; want the record to be closed", step)
 	}
 	in.Pod = apply(t, pod, step)
-	if step, _ = Next(in); step.Act != Nothing || step.Wait != NoWait || HasBegun(in.Pod, sidecar) || HolderOf(in.Pod) != "" {
-		t.Errorf("after the end there is %+v to do, and the pod is held by %q", step, HolderOf(in.Pod))
+	if step, _ = Next(in); step.Act != Nothing || step.Wait != NoWait || lookAt(in.Pod).HasBegun(sidecar) || holderOf(in.Pod) != "" {
+		t.Errorf("after the end there is %+v to do, and the pod is held by %q", step, holderOf(in.Pod))
 	}
 }
 
@@ -139,15 +146,15 @@ func TestTheGateSaysWhoClosedItAndForgetsItWhenOpened(t *testing.T) {
 		t.Fatalf("first step is %+v, %v; want the gate", step, err)
 	}
 	pod := apply(t, in.Pod, step)
-	if HolderOf(pod) != sidecar {
-		t.Errorf("the pod is held by %q; want %s", HolderOf(pod), sidecar)
+	if holderOf(pod) != sidecar {
+		t.Errorf("the pod is held by %q; want %s", holderOf(pod), sidecar)
 	}
 	in.Pod, in.Wish = pod, Serve
 	step, _ = Next(in)
 	if step.Act != WriteGate {
 		t.Fatalf("given up, the step is %+v; want the gate opened", step)
 	}
-	if pod = apply(t, pod, step); HolderOf(pod) != "" || pod.Annotations[v1alpha1.AnnotationHolder] != "" {
+	if pod = apply(t, pod, step); holderOf(pod) != "" || pod.Annotations[v1alpha1.AnnotationHolder] != "" {
 		t.Errorf("an open gate is held by %q", pod.Annotations[v1alpha1.AnnotationHolder])
 	}
 }
@@ -160,14 +167,14 @@ func TestAHolderThatGoesLetsGoInTheMiddleOfItsChange(t *testing.T) {
 		t.Fatalf("step is %+v, %v", step, err)
 	}
 	pod := apply(t, in.Pod, step)
-	if patch, err := Release(pod, owner); err != nil || patch != nil {
+	if patch, err := Release(pod, lookAt(pod), owner); err != nil || patch != nil {
 		t.Errorf("somebody else releases %s, %v; want nothing", patch, err)
 	}
-	patch, err := Release(pod, sidecar)
+	patch, err := Release(pod, lookAt(pod), sidecar)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pod = apply(t, pod, Step{Patch: patch}); HolderOf(pod) != "" {
-		t.Errorf("the pod is still held by %s", HolderOf(pod))
+	if pod = apply(t, pod, Step{Patch: patch}); holderOf(pod) != "" {
+		t.Errorf("the pod is still held by %s", holderOf(pod))
 	}
 }

@@ -444,8 +444,9 @@ func TestTheRecordOfAChangeOnTopOfAnother(t *testing.T) {
 		},
 	} {
 		t.Run(r.name, func(t *testing.T) {
-			got := newRecord(r.pod, "InPlaceSet/web", "r3", []string{"app"}, metav1.NewTime(noon))
-			if diff := cmp.Diff([]ContainerBefore{r.want}, got.Containers); diff != "" {
+			look := LookAt(r.pod)
+			got := look.earlier().beforeAll(r.pod, []string{"app"})
+			if diff := cmp.Diff([]ContainerBefore{r.want}, got); diff != "" {
 				t.Errorf("containers (-want +got):\n%s", diff)
 			}
 		})

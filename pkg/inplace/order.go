@@ -17,13 +17,16 @@ func changeStep(in Input) (Step, error) {
 		turn = firstTurn(in.Pod, images, in.Order)
 	}
 	// Containers that an earlier change has touched and that are not done wait for nobody: what they were given may never run.
-	for _, name := range restarted(in.Pod, turn) {
+	earlier := in.Look.earlier()
+	for _, name := range restarted(in.Pod, earlier, turn) {
 		if _, ok := images[name]; ok && !slices.Contains(turn, name) {
 			turn = append(turn, name)
 		}
 	}
-	record := newRecord(in.Pod, in.Holder, in.Revision, restarted(in.Pod, turn), metav1.NewTime(in.Now))
-	record.Resize = resize
+	record := Record{
+		Holder: in.Holder, Revision: in.Revision, Time: metav1.NewTime(in.Now), Resize: resize,
+		Containers: earlier.beforeAll(in.Pod, restarted(in.Pod, earlier, turn)),
+	}
 	now := only(images, turn)
 	for _, name := range turn {
 		delete(images, name)
@@ -39,7 +42,7 @@ func changeStep(in Input) (Step, error) {
 // where this one says nothing else. Revisions are compared with each other, so what both want and the pod does not have is in no change.
 func wanted(in Input) (images map[string]string, resize map[string]corev1.ResourceRequirements) {
 	images, resize = map[string]string{}, map[string]corev1.ResourceRequirements{}
-	if earlier, ok := underWay(in.Pod); ok && earlier.Holder == in.Holder {
+	if earlier := in.Look.earlier(); earlier.Holder == in.Holder {
 		maps.Copy(images, earlier.Next)
 		if !resized(in.Pod, earlier) {
 			maps.Copy(resize, earlier.Resize)
@@ -68,8 +71,7 @@ func firstTurn(pod *corev1.Pod, images map[string]string, order []string) []stri
 }
 
 // restarted are the containers that a patch restarts: those whose turn it is, and those that a change in progress has patched and the kubelet not done.
-func restarted(pod *corev1.Pod, turn []string) []string {
-	earlier, _ := underWay(pod)
+func restarted(pod *corev1.Pod, earlier Record, turn []string) []string {
 	return slices.DeleteFunc(restartable(pod), func(name string) bool {
 		if slices.Contains(turn, name) {
 			return false
@@ -79,21 +81,15 @@ func restarted(pod *corev1.Pod, turn []string) []string {
 	})
 }
 
-// Unfinished says whether a change that the holder began has writes left to make: a pod on which it has must stay out of service meanwhile.
-func Unfinished(pod *corev1.Pod, holder string) bool {
-	r, ok := underWay(pod)
-	return ok && r.Holder == holder && (len(r.Next) > 0 || len(toResize(pod, r)) > 0)
-}
-
 // goOn makes the next write of a change that is Unfinished. No container of it waits for its turn that was patched before: changeStep sees to that.
 func goOn(in Input) (Step, error) {
-	r, _ := underWay(in.Pod)
+	r := in.Look.earlier()
 	if resize := toResize(in.Pod, r); len(resize) > 0 {
 		patch, err := resizePatch(in.Pod, resize)
 		return Step{Act: WriteResize, Patch: patch}, err
 	}
 	if !patchedDone(in.Pod, r) || !resized(in.Pod, r) {
-		return Step{Wait: waitOfKubelet(in.Pod)}, nil
+		return Step{Wait: waitOfKubelet(in)}, nil
 	}
 	for _, c := range r.Containers {
 		if !containerStatus(in.Pod, c.Name).Ready {
@@ -119,8 +115,8 @@ func only(images map[string]string, names []string) map[string]string {
 }
 
 // waitOfKubelet says what of a change the kubelet has to do.
-func waitOfKubelet(pod *corev1.Pod) Wait {
-	if r, ok := underWay(pod); ok && patchedDone(pod, r) && !resized(pod, r) {
+func waitOfKubelet(in Input) Wait {
+	if r := in.Look.earlier(); patchedDone(in.Pod, r) && !resized(in.Pod, r) {
 		return WaitResize
 	}
 	return WaitKubelet

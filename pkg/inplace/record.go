@@ -67,43 +67,6 @@ func recordOf(pod *corev1.Pod) (Record, error) {
 	return r, nil
 }
 
-// underWay is the record of a change that is not Done; an empty one, and false, where there is none, or somebody damaged it.
-func underWay(pod *corev1.Pod) (Record, bool) {
-	r, err := recordOf(pod)
-	if err != nil || r.Done {
-		return Record{}, false
-	}
-	return r, true
-}
-
-// HolderOf a pod is who closed its gate for a change, or patched a change into it that is not done, as <kind>/<name>; empty where nobody did. While there is one,
-// nobody else changes the pod.
-func HolderOf(pod *corev1.Pod) string {
-	if holder := closedBy(pod); holder != "" {
-		return holder
-	}
-	if r, err := recordOf(pod); err == nil && UpdateInProgress(pod) {
-		return r.Holder
-	}
-	return ""
-}
-
-// ChangingFor says whether a change in place that the holder patched into the pod is not done.
-func ChangingFor(pod *corev1.Pod, holder string) bool {
-	return changesFor(pod, holder) && UpdateInProgress(pod)
-}
-
-// HasBegun says whether the holder has something to bring to its end on a pod: a gate to open, or a change whose end is not written.
-func HasBegun(pod *corev1.Pod, holder string) bool {
-	return closedBy(pod) == holder || changesFor(pod, holder)
-}
-
-// changesFor says whether the record under way is the holder's.
-func changesFor(pod *corev1.Pod, holder string) bool {
-	r, ok := underWay(pod)
-	return ok && r.Holder == holder
-}
-
 // RestartsSince is how often the pod's containers restarted by themselves since they were last changed in place. The restart that a change makes
 // is none of them; containers that no change restarted count from their start.
 func RestartsSince(pod *corev1.Pod) int32 {
@@ -149,10 +112,9 @@ func (r Record) begun(pod *corev1.Pod, containers []string) Record {
 	return r
 }
 
-// doneNow is the record of a holder's change as it is when the gate is opened after it; false if there is none to close.
-func doneNow(pod *corev1.Pod, holder string) (string, bool) {
-	r, ok := underWay(pod)
-	if !ok || r.Holder != holder {
+// doneNow is the record of a holder's change that is under way as it is when the gate is opened after it; false if there is none to close.
+func (r Record) doneNow(holder string) (string, bool) {
+	if r.Holder != holder {
 		return "", false
 	}
 	r.Done = true
@@ -168,15 +130,14 @@ func beforeOf(pod *corev1.Pod, name string) ContainerBefore {
 	}
 }
 
-// newRecord of a change that restarts the named containers. A container that an earlier change in progress has not touched yet keeps what that change
-// recorded: it still runs what ran before both.
-func newRecord(pod *corev1.Pod, holder, revision string, containers []string, now metav1.Time) Record {
-	r := Record{Holder: holder, Revision: revision, Time: now}
-	earlier, _ := underWay(pod)
+// beforeAll is what ran in the named containers before a change that restarts them now, where r is the record that the pod has until then. A container that an earlier
+// change in progress has not touched yet keeps what that change recorded: it still runs what ran before both.
+func (r Record) beforeAll(pod *corev1.Pod, containers []string) []ContainerBefore {
+	var out []ContainerBefore
 	for _, name := range containers {
-		r.Containers = append(r.Containers, earlier.beforeNow(pod, name))
+		out = append(out, r.beforeNow(pod, name))
 	}
-	return r
+	return out
 }
 
 // beforeNow is what ran in a container before a change that is patched now, where r is the record that the pod has until then.

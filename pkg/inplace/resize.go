@@ -126,12 +126,12 @@ func resizeStands(pod *corev1.Pod) bool {
 	return false
 }
 
-// infeasible says whether the pod's node can never give what a change in place of it wants, and in which words the kubelet says so: the pod has to be rebuilt.
-func infeasible(pod *corev1.Pod) (why string, yes bool) {
-	r, ok := underWay(pod)
-	if !ok || len(r.Resize) == 0 {
-		return "", false
-	}
+// infeasible is in which words the kubelet says that the pod's node can never give what a change under way wants, and so that the pod has to be rebuilt; empty if it
+// does not say so.
+func infeasible(pod *corev1.Pod, r Record) string {
 	c := condition(pod, corev1.PodResizePending)
-	return c.Message, c.Status == corev1.ConditionTrue && c.Reason == corev1.PodReasonInfeasible
+	if len(r.Resize) == 0 || c.Status != corev1.ConditionTrue || c.Reason != corev1.PodReasonInfeasible {
+		return ""
+	}
+	return c.Message
 }

@@ -22,7 +22,9 @@ const (
 
 // Input is all that is known of one pod.
 type Input struct {
-	Pod  *corev1.Pod
+	Pod *corev1.Pod
+	// Look is what LookAt says of this very Pod, kept by whoever asks often; nil: it is looked at now.
+	Look *Look
 	Wish Wish
 	// Holder on whose behalf this is done, as <kind>/<name>.
 	Holder string
@@ -120,9 +122,13 @@ func inService(pod *corev1.Pod) bool { return hasGate(pod) && gateOpen(pod) }
 
 // Next returns the next step of a pod.
 func Next(in Input) (Step, error) {
+	if in.Look == nil {
+		look := LookAt(in.Pod)
+		in.Look = &look
+	}
 	switch in.Wish {
 	case Update:
-		if other, ok := heldByAnother(in.Pod, in.Holder); ok {
+		if other, ok := in.Look.heldByAnother(in.Holder); ok {
 			return Step{Wait: WaitHolder, Holder: other}, nil
 		}
 		return in.quietly("Taken out of service to be changed to revision "+in.Revision, changeStep)
@@ -143,15 +149,15 @@ func (in Input) quietly(message string, next func(Input) (Step, error)) (Step, e
 
 // serve brings a change that was patched to its end, and opens the gate.
 func serve(in Input) (Step, error) {
-	if other := closedBy(in.Pod); other != "" && other != in.Holder {
+	if other := in.Look.closedBy; other != "" && other != in.Holder {
 		return Step{Wait: WaitHolder, Holder: other}, nil
 	}
 	switch {
-	case Unfinished(in.Pod, in.Holder):
+	case in.Look.Unfinished(in.Holder):
 		return in.quietly("Taken out of service to be changed on", goOn)
-	case UpdateInProgress(in.Pod):
-		return Step{Wait: waitOfKubelet(in.Pod)}, nil
-	case in.InService && changesFor(in.Pod, in.Holder):
+	case in.Look.Changing:
+		return Step{Wait: waitOfKubelet(in)}, nil
+	case in.InService && in.Look.earlier().Holder == in.Holder:
 		return doneStep(in)
 	case !hasGate(in.Pod) || gateOpen(in.Pod):
 		return takenBack(in)
@@ -203,21 +209,15 @@ func acknowledged(in Input) Step {
 	return Step{}
 }
 
-// heldByAnother: somebody else closed the pod's gate, or patched a change that is not done.
-func heldByAnother(pod *corev1.Pod, holder string) (string, bool) {
-	other := HolderOf(pod)
-	return other, other != "" && other != holder
-}
-
 // doneStep ends a change that was made in service: its containers are ready.
 func doneStep(in Input) (Step, error) {
-	r, _ := underWay(in.Pod)
+	r := in.Look.earlier()
 	for _, c := range r.Containers {
 		if !containerStatus(in.Pod, c.Name).Ready {
 			return Step{Wait: WaitContainers}, nil
 		}
 	}
-	text, ok := doneNow(in.Pod, in.Holder)
+	text, ok := r.doneNow(in.Holder)
 	if !ok {
 		return Step{}, nil
 	}
@@ -227,9 +227,9 @@ func doneStep(in Input) (Step, error) {
 
 // Release is a patch with which a holder takes its hands off a pod, wherever its change is, so that others need not wait for one who is gone: the record is closed,
 // and the gate is nobody's. nil where it holds nothing.
-func Release(pod *corev1.Pod, holder string) ([]byte, error) {
+func Release(pod *corev1.Pod, look *Look, holder string) ([]byte, error) {
 	annotations := map[string]any{}
-	if text, ok := doneNow(pod, holder); ok {
+	if text, ok := look.earlier().doneNow(holder); ok {
 		annotations[v1alpha1.AnnotationUpdate] = text
 	}
 	if pod.Annotations[v1alpha1.AnnotationHolder] == holder {
@@ -247,7 +247,7 @@ func gateStep(in Input, open bool, reason, message string) (Step, error) {
 		if _, there := in.Pod.Annotations[v1alpha1.AnnotationHolder]; there {
 			annotations[v1alpha1.AnnotationHolder] = nil
 		}
-		if text, ok := doneNow(in.Pod, in.Holder); ok {
+		if text, ok := in.Look.earlier().doneNow(in.Holder); ok {
 			annotations[v1alpha1.AnnotationUpdate] = text
 		}
 	} else {

@@ -20,7 +20,7 @@ type Locks struct {
 	Client versioned.Interface
 }
 
-// HeldError says which release holds a workload.
+// HeldError says which release holds a workload; Unit is the one that was asked about.
 type HeldError struct {
 	Unit string
 	Lock v1alpha1.Lock
@@ -31,17 +31,17 @@ func (e *HeldError) Error() string {
 	return fmt.Sprintf("%s is held by release %s/%s (run %s) since %s UTC", e.Unit, e.Lock.Namespace, e.Lock.Release, e.Lock.Root, e.Lock.Since.UTC().Format("15:04:05"))
 }
 
-// For is the lock that a release puts on a unit.
-func (l *Locks) For(rel *v1alpha1.Release, u *workload.Unit, now metav1.Time) *v1alpha1.Lock {
-	return &v1alpha1.Lock{Hub: l.Hub, Namespace: rel.Namespace, Release: rel.Name, UID: rel.UID, Root: rel.Spec.Root.Name, Since: now, Previous: u.Previous()}
+// For is the lock that a release puts on a workload.
+func (l *Locks) For(rel *v1alpha1.Release, o workload.Object, now metav1.Time) *v1alpha1.Lock {
+	return &v1alpha1.Lock{Hub: l.Hub, Namespace: rel.Namespace, Release: rel.Name, UID: rel.UID, Root: rel.Spec.Root.Name, Since: now, Previous: o.Previous()}
 }
 
-// Mine says whether the lock on a unit is this release's.
+// Mine says whether the lock on a workload is this release's.
 func (l *Locks) Mine(rel *v1alpha1.Release, lock *v1alpha1.Lock) bool {
 	return lock != nil && lock.Hub == l.Hub && lock.UID == rel.UID && lock.Namespace == rel.Namespace && lock.Release == rel.Name
 }
 
-// Check returns nil when a unit is free for a release: not locked, locked by it, or locked by a release of this hub that is over. It returns a
+// Check returns nil when the workload of a unit is free for a release: not locked, locked by it, or locked by a release of this hub that is over. It returns a
 // HeldError where another release holds it. Locks of other hubs are always held.
 func (l *Locks) Check(ctx context.Context, rel *v1alpha1.Release, u *workload.Unit) error {
 	if u.LockError != nil {

@@ -116,6 +116,14 @@ func Find(st *v1alpha1.ReleaseStatus, member, kind, workload string) *v1alpha1.T
 	return nil
 }
 
+// Place is how the workload of an entry is named in messages: by its unit where it stands for one.
+func Place(t *v1alpha1.Touched) string {
+	if t.Unit == "" {
+		return t.Member + "/" + t.Workload
+	}
+	return t.Member + "/" + t.Unit
+}
+
 // Touch adds the entries that are not there yet.
 func Touch(st *v1alpha1.ReleaseStatus, entries []v1alpha1.Touched) bool {
 	changed := false

@@ -42,6 +42,10 @@ type admitter struct {
 	book       *policy.Book
 	// sources answer the guards' queries; nil where the hub has none.
 	sources Sources
+	// ahead is true where the run has not begun: what must have happened before a stage is let through is not looked for yet.
+	ahead bool
+	// stored are specs of stored stages that were read; nil where each is read anew.
+	stored map[string][]byte
 }
 
 // admit expands, decodes, defaults and validates the spec, resolves what it names, and compiles its guards. All mistakes are reported at once, as
@@ -125,6 +129,10 @@ func (a *admitter) rawSpec(ctx context.Context, cr *v1beta1.CustomRun) ([]byte, 
 		if why := validation.IsDNS1123Subdomain(cr.Spec.CustomRef.Name); len(why) > 0 {
 			return nil, invalid(fmt.Errorf("taskRef.name: %q: %s", cr.Spec.CustomRef.Name, strings.Join(why, "; ")))
 		}
+		key := a.task.Kind() + "/" + cr.Spec.CustomRef.Name
+		if raw, ok := a.stored[key]; ok {
+			return raw, nil
+		}
 		raw, err := a.client.StagesV1alpha1().RESTClient().Get().Namespace(cr.Namespace).
 			Resource(resourceOf(a.task.Kind())).Name(cr.Spec.CustomRef.Name).DoRaw(ctx)
 		if apierrors.IsNotFound(err) {
@@ -140,6 +148,9 @@ func (a *admitter) rawSpec(ctx context.Context, cr *v1beta1.CustomRun) ([]byte, 
 		}
 		if err := json.Unmarshal(raw, &stored); err != nil {
 			return nil, fmt.Errorf("decoding %s %s/%s: %w", a.task.Kind(), cr.Namespace, cr.Spec.CustomRef.Name, err)
+		}
+		if a.stored != nil {
+			a.stored[key] = stored.Spec.Raw
 		}
 		return stored.Spec.Raw, nil
 	}

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -20,9 +21,12 @@ func (p *moving) allThere(context.Context) (*Outcome, error) {
 	}
 	for _, ref := range slices.Sorted(maps.Keys(p.state.Units)) {
 		member, _, _ := strings.Cut(ref, "/")
+		if p.skips(member) {
+			continue
+		}
 		hidden := slices.ContainsFunc(p.world.Missing, func(m Missing) bool { return m.Member == member && !m.NotFound })
 		if !have[ref] && !hidden {
-			out := Fail(ReasonChanged, ref+": its workload was deleted, or is not the target's any more, since the stage began")
+			out := Fail(ReasonChanged, ref+": its workload was deleted, or is not the target's any more, or lost the unit, since the stage began")
 			return &out, nil
 		}
 	}
@@ -35,10 +39,31 @@ func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
 	if p.state.Checked {
 		return nil, nil
 	}
-	var gone []string
-	var errs field.ErrorList
-	reason := ""
 	path := field.NewPath("spec")
+	if p.Confirm != nil {
+		if out := p.run.StarterHidden(p.Confirm, path.Child("confirm")); out != nil {
+			return out, nil
+		}
+	}
+	errs, gone, reason := p.wrong(path)
+	if len(errs) > 0 {
+		out := Fail(ReasonInvalid, mistakes(errs).Error())
+		return &out, nil
+	}
+	if len(gone) > 0 {
+		out := Wait(reason, strings.Join(gone, "; "))
+		return &out, nil
+	}
+	p.state.Checked = true
+	p.state.Units = map[string]bool{}
+	for i := range p.world.Units {
+		p.state.Units[p.world.Units[i].Ref()] = p.world.Units[i].Replicas > 0
+	}
+	return nil, nil
+}
+
+// wrong says all that is wrong with the stage in what can be seen, and which members cannot be seen, with the reason of a wait for them.
+func (p *moving) wrong(path *field.Path) (errs field.ErrorList, gone []string, reason string) {
 	for _, m := range p.world.Missing {
 		if m.NotFound {
 			errs = append(errs, field.Invalid(path.Child("target"), p.Rollout.Target, m.Message))
@@ -58,23 +83,17 @@ func (p *moving) seeAllMembers(context.Context) (*Outcome, error) {
 		errs = append(errs, more...)
 	}
 	errs = append(errs, p.perMember(path)...)
-	if len(gone) == 0 || len(p.world.Units) > 0 {
+	counted := true
+	for _, o := range p.world.Objects() {
+		if u := o.First(); u.Shared && !u.Observed {
+			gone, counted = append(gone, unobserved(o)), false // how many pods its units are to have is not known before.
+			reason = cmp.Or(reason, ReasonPreparing)
+		}
+	}
+	if len(gone) == 0 || counted && len(p.world.Units) > 0 && !p.Joint {
 		errs = append(errs, p.Check(p.planUnits(), path)...)
 	}
-	if len(errs) > 0 {
-		out := Fail(ReasonInvalid, mistakes(unique(errs)).Error())
-		return &out, nil
-	}
-	if len(gone) > 0 {
-		out := Wait(reason, strings.Join(gone, "; "))
-		return &out, nil
-	}
-	p.state.Checked = true
-	p.state.Units = map[string]bool{}
-	for i := range p.world.Units {
-		p.state.Units[p.world.Units[i].Ref()] = p.world.Units[i].Replicas > 0
-	}
-	return nil, nil
+	return unique(errs), gone, reason
 }
 
 // perMember refuses values for members that the stage does not act in.

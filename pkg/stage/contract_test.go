@@ -19,6 +19,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
+	"github.com/periplus-dev/periplus/tasks/betabatch"
 	"github.com/periplus-dev/periplus/tasks/canary"
 	"github.com/periplus-dev/periplus/tasks/check"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
@@ -66,7 +67,7 @@ func TestAFinishedRunKeepsItsConditionWhateverIsDoneToIt(t *testing.T) {
 
 // Trap 3: a result that is missing anywhere turns the whole PipelineRun into a validation failure.
 func TestEveryDeclaredResultIsEmittedWhenTheSpecIsWrong(t *testing.T) {
-	for _, task := range []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, soak.Task{}, window.Task{}, check.Task{}} {
+	for _, task := range []stage.Task{betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, soak.Task{}, window.Task{}, check.Task{}} {
 		t.Run(task.Kind(), func(t *testing.T) {
 			s := newSea(t, "m1")
 			v := s.sail(task, s.pipelineRun("web-1", "x"), "x", `{"nonsense": true}`)

@@ -57,7 +57,7 @@ func (a *admitter) unmet(ctx context.Context, scope *Scope, spec Spec, out *v1al
 	}
 	own.After, own.Finally = run[at].After, run[at].Finally
 	run[at] = own
-	if errs := a.lacking(book.Lacks(run, above), p); len(errs) > 0 || !slices.ContainsFunc(terms, needsEvidence) {
+	if errs := a.lacking(book.Lacks(run, above), p); len(errs) > 0 || a.ahead || !slices.ContainsFunc(terms, needsEvidence) {
 		return errs, nil
 	}
 	return a.unproven(ctx, terms, own.Bakes, out.Target, p)
@@ -158,7 +158,7 @@ func (a *admitter) stageOf(ctx context.Context, run string, pt *pipelinev1.Pipel
 	}
 	baker, bakes := task.(Baker)
 	s.Hidden, s.Confirms, s.Bakes = true, kind == confirmKind, bakes
-	probe := &admitter{task: task, client: a.client, fleet: a.fleet}
+	probe := &admitter{task: task, client: a.client, fleet: a.fleet, stored: a.stored}
 	raw, err := probe.rawSpec(ctx, cr)
 	var bad *invalidError
 	if errors.As(err, &bad) {

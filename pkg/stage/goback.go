@@ -47,6 +47,7 @@ type goingBack struct {
 	// entries that go back, newest first.
 	entries []v1alpha1.Touched
 	world   *World
+	objects map[touchKey]workload.Object
 	// left are workloads that cannot go back, or are none of the release's any more, each with the reason; gone are members that do not answer; open is what is
 	// waited for, and wait the reason where it is none of the pods'.
 	left map[touchKey]string
@@ -203,7 +204,7 @@ func (p *goingBack) begin(ctx context.Context) (*Outcome, error) {
 // finish writes in the record what is back. The release is rolled back once all that it touched is.
 func (p *goingBack) finish(ctx context.Context) (*Outcome, error) {
 	back := map[touchKey]string{}
-	err := p.each(func(t *v1alpha1.Touched, _ *workload.Unit) error {
+	err := p.each(func(t *v1alpha1.Touched, _ workload.Object) error {
 		back[keyOfEntry(t)] = t.Previous.Revision
 		return nil
 	})
@@ -213,7 +214,7 @@ func (p *goingBack) finish(ctx context.Context) (*Outcome, error) {
 	missed := append(slices.Clone(p.gone), p.state.Unread...)
 	for i := range p.entries {
 		if t := &p.entries[i]; p.left[keyOfEntry(t)] != "" {
-			missed = append(missed, t.Member+"/"+t.Unit+": "+p.left[keyOfEntry(t)])
+			missed = append(missed, release.Place(t)+": "+p.left[keyOfEntry(t)])
 		}
 	}
 	message := fmt.Sprintf("%d of %d workloads are back", len(back), len(p.entries))
@@ -269,7 +270,7 @@ func revisionsBack(entries []v1alpha1.Touched, back map[touchKey]string) string 
 	for i := range entries {
 		t := &entries[i]
 		if rev, ok := back[keyOfEntry(t)]; ok {
-			all, revisions = append(all, t.Member+"/"+t.Unit+"="+rev), append(revisions, rev)
+			all, revisions = append(all, release.Place(t)+"="+rev), append(revisions, rev)
 		}
 	}
 	slices.Sort(revisions)

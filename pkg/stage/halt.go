@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/utils/ptr"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
@@ -60,9 +60,8 @@ func (r *Run) haltIn(ctx context.Context, w *World) (left []string, wrote bool, 
 			left = append(left, m.Message)
 		}
 	}
-	for i := range w.Units {
-		u := &w.Units[i]
-		did, err := r.haltUnit(ctx, w, u)
+	for _, o := range w.Objects() {
+		did, err := r.haltObject(ctx, w, o)
 		wrote = wrote || did
 		var gone *fleet.UnreachableError
 		switch {
@@ -70,7 +69,7 @@ func (r *Run) haltIn(ctx context.Context, w *World) (left []string, wrote bool, 
 		case errors.As(err, &gone):
 			left = append(left, err.Error())
 		case apierrors.IsConflict(err), errors.Is(err, fleet.ErrBusy):
-			errs = append(errs, fmt.Errorf("holding %s back: %w", u.Ref(), errNotSeenYet))
+			errs = append(errs, fmt.Errorf("holding %s back: %w", o.Ref(), errNotSeenYet))
 		default:
 			errs = append(errs, err)
 		}
@@ -78,32 +77,39 @@ func (r *Run) haltIn(ctx context.Context, w *World) (left []string, wrote bool, 
 	return left, wrote, errors.Join(errs...)
 }
 
-// haltUnit holds one unit back, and says whether it wrote something for it. Where the unit's controller has not seen its spec it is not known which pods are on
+// haltObject holds one workload back, and says whether it wrote something for it. Where its controller has not seen its spec it is not known which pods are on
 // the new revision: then all that can be said is that no other shall start.
-func (r *Run) haltUnit(ctx context.Context, w *World, u *workload.Unit) (wrote bool, err error) {
+func (r *Run) haltObject(ctx context.Context, w *World, o workload.Object) (wrote bool, err error) {
+	u := o.First()
 	if !r.frame.Locks.Mine(r.Release, u.Lock) {
 		return false, nil
 	}
 	if r.Touched(u) == nil {
 		// Locked and never moved: nobody else would let go of it, as the record does not know of it.
-		err := r.write(ctx, w, u, workload.Write{What: "letting go of the lock", Unlock: true})
+		err := r.write(ctx, w, o, workload.Write{What: "letting go of the lock", Unlock: true})
 		return err == nil, err
 	}
-	write := workload.Write{What: "holding the unit back", Partition: ptr.To(plan.Held())}
+	write := workload.Write{What: "holding back " + o.Ref(), Partitions: map[string]intstr.IntOrString{}}
 	if u.Observed {
-		keep, move := plan.Halt(u.PlanState())
-		if !move {
-			return false, nil
+		write.Partitions = o.Kept()
+		write.What = "holding back " + keeping(o, write.Partitions)
+	} else {
+		for _, u := range o.Units {
+			if !r.held(u) && (u.Own || u.PlanState().Allowed() != 0) {
+				write.Partitions[u.Name] = plan.Held()
+			}
 		}
-		write.What, write.Partition = fmt.Sprintf("holding the unit back at %d updated pods", keep), ptr.To(plan.PartitionFor(keep, u.Replicas))
-	} else if r.held(u) || u.PlanState().Allowed() == 0 {
+	}
+	if len(write.Partitions) == 0 {
 		return false, nil
 	}
-	if err := r.write(ctx, w, u, write); err != nil {
+	if err := r.write(ctx, w, o, write); err != nil {
 		return false, err
 	}
-	if e := r.Status.Ending; e != nil && !r.held(u) {
-		e.Held = append(e.Held, u.Ref())
+	for _, u := range o.Units {
+		if e := r.Status.Ending; e != nil && !r.held(u) {
+			e.Held = append(e.Held, u.Ref())
+		}
 	}
 	return true, nil
 }

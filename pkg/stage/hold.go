@@ -103,7 +103,7 @@ func goingBackOutcome(rel *v1alpha1.Release) *Outcome {
 
 // still stops the stage at once where somebody wants it to stand still: pods that are under way get there, and no other starts. Guards go on watching.
 func (p *moving) still(ctx context.Context) (*Outcome, error) {
-	stop, err := p.run.StandStill(p.run.Admitted.Members)
+	stop, err := p.run.StandStill(p.members())
 	if err != nil || stop == nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
-// lock takes the lock of every unit, all or nothing, in the order of member and unit. Where another release holds one, locks that this release has
+// lock takes the lock of every workload, all or nothing, in the order of member and name. Where another release holds one, locks that this release has
 // taken and not yet used are let go of, so that two releases never wait for each other.
 func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 	// Over is a word that a cache may have from before a retry opened the record again.
@@ -28,9 +28,9 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	locks := p.run.frame.Locks
-	units := p.inOrder()
-	for _, u := range units {
-		err := locks.Check(ctx, p.run.Release, u)
+	objects := p.inOrder()
+	for _, o := range objects {
+		err := locks.Check(ctx, p.run.Release, o.First())
 		if held, ok := release.IsHeld(err); ok {
 			return p.locked(ctx, held)
 		}
@@ -38,20 +38,21 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 			return nil, err
 		}
 	}
-	for _, u := range units {
+	for _, o := range objects {
+		u := o.First()
 		if locks.Mine(p.run.Release, u.Lock) {
 			continue
 		}
 		if !u.Observed {
-			out := Wait(ReasonPreparing, fmt.Sprintf("%s: %s %s is not yet observed by its controller", u.Ref(), u.Kind, u.Workload))
+			out := Wait(ReasonPreparing, unobserved(o))
 			return &out, nil
 		}
 		// In order, and no further than the first in trouble: two releases that go for the same workloads meet at the first of them.
-		lock := locks.For(p.run.Release, u, p.run.Stamp())
+		lock := locks.For(p.run.Release, o, p.run.Stamp())
 		if t := p.run.Touched(u); t != nil {
 			lock.Previous = t.Previous // the release has moved it before, and let go.
 		}
-		if err := p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: lock}); err != nil {
+		if err := p.run.write(ctx, p.world, o, workload.Write{What: "taking the lock", Lock: lock}); err != nil {
 			return nil, err
 		}
 	}
@@ -62,14 +63,12 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 	return nil, nil
 }
 
-// inOrder are the units by member and name, in whatever order the stage names its members.
-func (p *moving) inOrder() []*workload.Unit {
-	units := make([]*workload.Unit, 0, len(p.world.Units))
-	for i := range p.world.Units {
-		units = append(units, &p.world.Units[i])
-	}
-	slices.SortFunc(units, func(x, y *workload.Unit) int { return strings.Compare(x.Ref(), y.Ref()) })
-	return units
+// inOrder are the workloads by member and name, in whatever order the stage names its members.
+func (p *moving) inOrder() []workload.Object {
+	place := func(o workload.Object) string { return o.First().Member + "/" + o.First().Workload }
+	objects := p.world.Objects()
+	slices.SortStableFunc(objects, func(x, y workload.Object) int { return strings.Compare(place(x), place(y)) })
+	return objects
 }
 
 func (p *moving) allLocked() bool {
@@ -82,11 +81,11 @@ func (p *moving) allLocked() bool {
 }
 
 func (p *moving) locked(ctx context.Context, held *release.HeldError) (*Outcome, error) {
-	err := p.eachUnit(func(u *workload.Unit) error {
-		if !p.run.frame.Locks.Mine(p.run.Release, u.Lock) || p.run.Touched(u) != nil {
+	err := p.each(func(o workload.Object) error {
+		if !p.run.frame.Locks.Mine(p.run.Release, o.First().Lock) || p.run.Touched(o.First()) != nil {
 			return nil
 		}
-		return p.run.write(ctx, p.world, u, workload.Write{What: "letting go of the lock", Unlock: true})
+		return p.run.write(ctx, p.world, o, workload.Write{What: "letting go of the lock", Unlock: true})
 	})
 	if err != nil {
 		return nil, err

@@ -10,8 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/utils/ptr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/plan"
@@ -23,18 +23,18 @@ import (
 // state that it describes.
 func (p *moving) touch(ctx context.Context) (*Outcome, error) {
 	var entries []v1alpha1.Touched
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
+	for _, o := range p.world.Objects() {
+		u := o.First()
 		t := p.run.Touched(u)
 		if t != nil {
 			if t.UID != u.UID {
-				out := Fail(ReasonChanged, fmt.Sprintf("%s: %s %s was deleted and made anew since this release touched it", u.Ref(), u.Kind, u.Workload))
+				out := Fail(ReasonChanged, fmt.Sprintf("%s: %s %s was deleted and made anew since this release touched it", o.Ref(), u.Kind, u.Workload))
 				return &out, nil
 			}
 			continue
 		}
 		entries = append(entries, v1alpha1.Touched{
-			Member: u.Member, Kind: u.Kind, Workload: u.Workload, UID: u.UID, Unit: u.Name, Time: p.run.Stamp(), Previous: u.Lock.Previous,
+			Member: u.Member, Kind: u.Kind, Workload: u.Workload, UID: u.UID, Unit: unitOf(u), Time: p.run.Stamp(), Previous: u.Lock.Previous,
 			Target: p.Rollout.Target, MaxUnavailable: p.run.Admitted.Target.MaxUnavailable, OnEnd: p.run.Admitted.Target.OnEnd,
 		})
 	}
@@ -44,36 +44,56 @@ func (p *moving) touch(ctx context.Context) (*Outcome, error) {
 	return nil, p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool { return release.Touch(st, entries) })
 }
 
-// holdBack stops what the workload is in the middle of when the release takes it over: a template that came from somebody else goes no further before the Before
-// guards were judged. Nothing is taken back.
-func (p *moving) holdBack(ctx context.Context) (*Outcome, error) {
-	moves := func(u *workload.Unit) (keep int32, move bool) {
-		if t := p.run.Touched(u); t == nil || t.Revision != "" || !u.Observed {
-			return 0, false
-		}
-		return plan.Halt(u.PlanState())
+// unitOf is the unit that a workload stands for; empty where it can hold several.
+func unitOf(u *workload.Unit) string {
+	if u.Shared {
+		return ""
 	}
-	if !slices.ContainsFunc(p.inOrder(), func(u *workload.Unit) bool { _, move := moves(u); return move }) {
+	return u.Name
+}
+
+// holdBack stops what the workload is in the middle of when the release takes it over: a template that came from somebody else goes no further before the Before
+// guards were judged, and groups of the workload's own rest. Nothing is taken back.
+func (p *moving) holdBack(ctx context.Context) (*Outcome, error) {
+	kept := func(o workload.Object) map[string]intstr.IntOrString {
+		if t := p.run.Touched(o.First()); t == nil || t.Revision != "" || !o.First().Observed {
+			return nil
+		}
+		return o.Kept()
+	}
+	if !slices.ContainsFunc(p.world.Objects(), func(o workload.Object) bool { return len(kept(o)) > 0 }) {
 		return nil, nil
 	}
 	if err := p.reread(ctx); err != nil {
 		return nil, err
 	}
 	var wrote []string
-	err := p.eachUnit(func(u *workload.Unit) error {
-		keep, move := moves(u)
-		if !move {
+	err := p.each(func(o workload.Object) error {
+		partitions := kept(o)
+		if len(partitions) == 0 {
 			return nil
 		}
-		partition := plan.PartitionFor(keep, u.Replicas)
-		wrote = append(wrote, fmt.Sprintf("%s at %d", u.Ref(), keep))
-		return p.run.write(ctx, p.world, u, workload.Write{What: fmt.Sprintf("holding the unit back at %d updated pods", keep), Partition: &partition})
+		what := keeping(o, partitions)
+		wrote = append(wrote, what)
+		return p.run.write(ctx, p.world, o, workload.Write{What: "holding back " + what, Partitions: partitions})
 	})
 	if err != nil || len(wrote) == 0 {
 		return nil, err
 	}
 	out := Wait(ReasonPreparing, "holds back what was not at rest: "+strings.Join(wrote, ", "))
 	return &out, nil
+}
+
+// keeping says at how many updated pods units are kept.
+func keeping(o workload.Object, partitions map[string]intstr.IntOrString) string {
+	var parts []string
+	for _, u := range o.Units {
+		if _, ok := partitions[u.Name]; ok {
+			keep, _ := plan.Halt(u.PlanState())
+			parts = append(parts, fmt.Sprintf("%s at %d updated pods", u.Ref(), keep))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // reread reads the record from the API server: the cache may not know yet that the release brought a revision, and what depends on that it did not is not
@@ -91,12 +111,12 @@ func (p *moving) reread(ctx context.Context) error {
 // change writes the new template, with every pod held back, where the release has not brought its revision yet.
 func (p *moving) change(ctx context.Context) (*Outcome, error) {
 	type writing struct {
-		u        *workload.Unit
+		o        workload.Object
 		template *corev1.PodTemplateSpec
 	}
 	var todo []writing
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
+	for _, o := range p.world.Objects() {
+		u := o.First()
 		template, errs := workload.Apply(u.Template, p.Rollout.Change, u.Member, field.NewPath("spec", "change"))
 		if len(errs) > 0 {
 			out := Fail(ReasonInvalid, mistakes(errs).Error())
@@ -105,27 +125,27 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 		same := equality.Semantic.DeepEqual(template, u.Template)
 		t := p.run.Touched(u)
 		if t == nil {
-			return nil, fmt.Errorf("%s is not in the record of release %s", u.Ref(), p.run.Release.Name)
+			return nil, fmt.Errorf("%s is not in the record of release %s", o.Ref(), p.run.Release.Name)
 		}
 		if t.Back != nil {
 			if !p.run.joinedAfter(t.Back.Time) {
-				out := Fail(ReasonReleaseOver, fmt.Sprintf("%s was taken back; a retry of the run carries it on again", u.Ref()))
+				out := Fail(ReasonReleaseOver, fmt.Sprintf("%s was taken back; a retry of the run carries it on again", o.Ref()))
 				return &out, nil
 			}
 			if u.Observed && u.UpdateRevision == t.Previous.Revision && !same {
-				todo = append(todo, writing{u, template})
+				todo = append(todo, writing{o, template})
 				continue
 			}
 		}
 		if t.Revision != "" {
 			if !same && u.Observed && u.UpdateRevision == t.Revision {
-				out := Fail(ReasonChanged, fmt.Sprintf("%s: the release carries revision %s, which is not what change asks for: a release carries one change; start another PipelineRun for another", u.Ref(), t.Revision))
+				out := Fail(ReasonChanged, fmt.Sprintf("%s: the release carries revision %s, which is not what change asks for: a release carries one change; start another PipelineRun for another", o.Ref(), t.Revision))
 				return &out, nil
 			}
 			continue
 		}
 		if !same {
-			todo = append(todo, writing{u, template})
+			todo = append(todo, writing{o, template})
 		}
 	}
 	if len(todo) == 0 {
@@ -137,10 +157,10 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 	}
 	var errs []error
 	for _, w := range todo {
-		if t := p.run.Touched(w.u); t == nil || (t.Revision != "" && t.Back == nil) {
+		if t := p.run.Touched(w.o.First()); t == nil || (t.Revision != "" && t.Back == nil) {
 			continue
 		}
-		if err := p.run.write(ctx, p.world, w.u, workload.Write{What: "writing the new template, held back", Template: w.template, Partition: ptr.To(plan.Held())}); err != nil {
+		if err := p.run.write(ctx, p.world, w.o, workload.Write{What: "writing the new template, held back", Template: w.template, Partitions: w.o.Held()}); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -153,24 +173,24 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 
 // revision records which revision the release brings to each unit, and from then on refuses any other.
 func (p *moving) revision(ctx context.Context) (*Outcome, error) {
-	var fresh []*workload.Unit
-	for i := range p.world.Units {
-		u := &p.world.Units[i]
+	var fresh []workload.Object
+	for _, o := range p.world.Objects() {
+		u := o.First()
 		if !u.Observed {
-			out := Wait(ReasonPreparing, fmt.Sprintf("%s: the controller of %s %s is to observe it", u.Ref(), u.Kind, u.Workload))
+			out := Wait(ReasonPreparing, fmt.Sprintf("%s: the controller of %s %s is to observe it", o.Ref(), u.Kind, u.Workload))
 			return &out, nil
 		}
 		switch t := p.run.Touched(u); {
 		case t.Revision == "":
 			if p.Rollout.Change == nil && u.UpdateRevision == u.Revision {
-				out := Fail(ReasonNothing, fmt.Sprintf("%s: spec.change is empty and no change is held back on %s %s", u.Ref(), u.Kind, u.Workload))
+				out := Fail(ReasonNothing, fmt.Sprintf("%s: spec.change is empty and no change is held back on %s %s", o.Ref(), u.Kind, u.Workload))
 				return &out, nil
 			}
-			fresh = append(fresh, u)
+			fresh = append(fresh, o)
 		case t.Revision != u.UpdateRevision:
-			return changedSince(u, t), nil
+			return changedSince(o, t), nil
 		case t.Back != nil:
-			fresh = append(fresh, u) // it carries the release's revision again.
+			fresh = append(fresh, o) // it carries the release's revision again.
 		}
 	}
 	if len(fresh) == 0 {
@@ -178,7 +198,8 @@ func (p *moving) revision(ctx context.Context) (*Outcome, error) {
 	}
 	err := p.run.record(ctx, func(st *v1alpha1.ReleaseStatus) bool {
 		changed := false
-		for _, u := range fresh {
+		for _, o := range fresh {
+			u := o.First()
 			changed = release.SetRevision(st, u.Member, u.Kind, u.Workload, u.UpdateRevision) || changed
 			changed = release.GoneAhead(st, u.Member, u.Kind, u.Workload) || changed
 			changed = release.AddMoves(st, p.move(u, "template "+u.UpdateRevision)) || changed
@@ -188,26 +209,28 @@ func (p *moving) revision(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, u := range fresh {
+	for _, o := range fresh {
+		u := o.First()
 		// The record that was read may have been older than the one that was written.
 		if t := p.run.Touched(u); t.Revision != u.UpdateRevision {
-			return changedSince(u, t), nil
+			return changedSince(o, t), nil
 		}
 	}
 	return nil, nil
 }
 
-func changedSince(u *workload.Unit, t *v1alpha1.Touched) *Outcome {
+func changedSince(o workload.Object, t *v1alpha1.Touched) *Outcome {
+	u := o.First()
 	out := Fail(ReasonChanged, fmt.Sprintf("%s: the template of %s %s was changed by somebody else since: it is revision %s, the release carries %s",
-		u.Ref(), u.Kind, u.Workload, u.UpdateRevision, t.Revision))
+		o.Ref(), u.Kind, u.Workload, u.UpdateRevision, t.Revision))
 	return &out
 }
 
-// eachUnit does something to every unit, whatever becomes of the others: trouble in one member stops its own part only.
-func (p *moving) eachUnit(do func(u *workload.Unit) error) error {
+// each does something to every workload, whatever becomes of the others: trouble in one member stops its own part only.
+func (p *moving) each(do func(o workload.Object) error) error {
 	var errs []error
-	for i := range p.world.Units {
-		if err := do(&p.world.Units[i]); err != nil {
+	for _, o := range p.world.Objects() {
+		if err := do(o); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -232,24 +255,25 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 		}
 	}
 	wrote := []string{}
-	err := p.eachUnit(func(u *workload.Unit) error {
-		limit := int32(-1)
-		if m := p.run.Admitted.Target.MaxUnavailable; m != nil {
-			n, err := plan.MaxUnavailable(m, u.Replicas)
+	err := p.each(func(o workload.Object) error {
+		partitions, parts := map[string]intstr.IntOrString{}, []string{}
+		for _, u := range o.Units {
+			limit, err := p.limit(u)
 			if err != nil {
-				return fmt.Errorf("maxUnavailable of Target %s: %w", p.Rollout.Target, err)
+				return err
 			}
-			limit = n
+			if next, move := plan.Advance(u.PlanState(), p.want(u), limit); move {
+				partitions[u.Name] = plan.PartitionFor(next, u.Replicas)
+				parts = append(parts, fmt.Sprintf("%s to %d", u.Ref(), next))
+			}
 		}
-		next, move := plan.Advance(u.PlanState(), p.want(u), limit)
-		if !move {
+		if len(partitions) == 0 {
 			return nil
 		}
-		partition := plan.PartitionFor(next, u.Replicas)
-		if err := p.run.write(ctx, p.world, u, workload.Write{What: fmt.Sprintf("letting %d pods update", next), Partition: &partition}); err != nil {
+		if err := p.run.write(ctx, p.world, o, workload.Write{What: "letting pods update: " + strings.Join(parts, ", "), Partitions: partitions}); err != nil {
 			return err
 		}
-		wrote = append(wrote, fmt.Sprintf("%s to %d", u.Ref(), next))
+		wrote = append(wrote, parts...)
 		return nil
 	})
 	if err != nil {
@@ -260,6 +284,27 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	return nil, nil
+}
+
+// limit is how many pods of a unit may be unavailable: the smallest of what the stage and its target say; negative where neither says anything.
+func (p *moving) limit(u *workload.Unit) (int32, error) {
+	limit := int32(-1)
+	for _, l := range []struct {
+		says string
+		most *intstr.IntOrString
+	}{{"Target " + p.Rollout.Target, p.run.Admitted.Target.MaxUnavailable}, {"the stage", p.MaxUnavailable}} {
+		if l.most == nil {
+			continue
+		}
+		n, err := plan.MaxUnavailable(l.most, u.Replicas)
+		if err != nil {
+			return 0, fmt.Errorf("maxUnavailable of %s: %w", l.says, err)
+		}
+		if limit < 0 || n < limit {
+			limit = n
+		}
+	}
+	return limit, nil
 }
 
 // settle waits until the step's pods are available, and have been for the bake time without a break.
@@ -328,7 +373,11 @@ func (p *moving) recordStep(ctx context.Context) error {
 		for i := range p.world.Units {
 			u := &p.world.Units[i]
 			if w := p.want(u); w > 0 {
-				changed = release.AddMoves(st, p.move(u, fmt.Sprintf("%d of %d updated (step %d of %d)", w, u.Replicas, p.state.Step+1, len(p.steps)))) || changed
+				what := fmt.Sprintf("%d of %d updated (step %d of %d)", w, u.Replicas, p.state.Step+1, len(p.steps))
+				if u.Shared {
+					what = u.Name + ": " + what
+				}
+				changed = release.AddMoves(st, p.move(u, what)) || changed
 			}
 		}
 		return changed

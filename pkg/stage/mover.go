@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
@@ -24,12 +25,27 @@ type Mover struct {
 	Rollout *v1alpha1.Rollout
 	// Check says what is wrong with the stage in the units there are; it is asked once, before anything is touched.
 	Check func(units []plan.Unit, p *field.Path) field.ErrorList
+	// Joint is true where that is about all units together: then it is asked once all members are seen, else of those that are seen already, too.
+	Joint bool
 	// Steps to take, planned anew each time over the units as they are.
 	Steps func(units []plan.Unit) []plan.Step
 	// Bake is how long a step must stay settled.
 	Bake time.Duration
+	// MaxUnavailable of each unit while the stage moves it, beside what the target and the workload say. Nil says nothing.
+	MaxUnavailable *intstr.IntOrString
+	// Confirm is asked after each step but the last. Nil asks nobody.
+	Confirm *v1alpha1.ConfirmSpec
+	// OnUnreachable: Skip leaves out members that do not answer, for the rest of the stage; it waits for them else.
+	OnUnreachable v1alpha1.OnUnreachable
 	// Results of a stage that is done.
 	Results func(units []workload.Unit) map[string]string
+}
+
+// Moving is a task that moves pods by a Mover. What it would do is known from that without a step.
+type Moving interface {
+	Task
+	// Mover of a run whose Spec and Admitted are known; nothing else of the run may be asked before Results is.
+	Mover(run *Run) (*Mover, error)
 }
 
 // moverState is what a mover needs to go on after a crash, beside what it observes.
@@ -43,6 +59,11 @@ type moverState struct {
 	Replicas map[string]int32 `json:"replicas,omitempty"`
 	// Done is how many updated pods of a unit the steps that are behind wanted, by member/unit.
 	Done map[string]int32 `json:"done,omitempty"`
+	// Groups is how many steps are behind, however often they were planned anew: it numbers the questions between them.
+	Groups int `json:"groups,omitempty"`
+	// Silent is since when members do not answer, and Skipped are those that the stage has left out for that, with what was the matter.
+	Silent  map[string]metav1.Time `json:"silent,omitempty"`
+	Skipped map[string]string      `json:"skipped,omitempty"`
 	// Step that is worked on, from 0, when its move was made, and when its pods were first all available.
 	Step    int          `json:"step"`
 	Moved   *metav1.Time `json:"moved,omitempty"`
@@ -56,6 +77,7 @@ type moving struct {
 	*Mover
 	run   *Run
 	state moverState
+	// world is what is seen of the members that are not left out.
 	world *World
 	steps []plan.Step
 	// settled is true once this pass has seen every pod of the step available.
@@ -68,15 +90,17 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 	if err := run.LoadState(&p.state); err != nil {
 		p.state = moverState{} // damaged: the stage finds in the record and the members how far it was.
 	}
-	var err error
-	if p.world, err = run.Observe(run.Admitted.Members); err != nil {
+	seen, err := run.Observe(run.Admitted.Members)
+	if err != nil {
 		return Outcome{}, err
 	}
+	p.leaveOut(seen)
 	p.plan()
-	run.Progress(p.world, run.Admitted.Members, p.want)
+	run.Progress(seen, run.Admitted.Members, p.want)
 	defer func() { p.describeStep() }()
 
 	for _, link := range []func(context.Context) (*Outcome, error){
+		p.anyLeft,       // members that are not left out
 		p.allThere,      // every unit that the stage began with
 		p.seeAllMembers, // before anything is touched every member must be seen and fit
 		p.still,         // people who stop it: pauses, freezes, a rollback of the release
@@ -93,6 +117,8 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		p.advance,       // partitions, under the limit
 		p.settle,        // pods available, for as long as they must bake
 		p.after,         // After guards
+		p.ask,           // people, before the next step
+		p.goOn,          // the next step
 	} {
 		out, err := link(ctx)
 		if serr := run.SaveState(p.state); serr != nil {
@@ -105,10 +131,10 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 			return p.trouble(err)
 		}
 		if out != nil {
-			return p.timed(*out), nil
+			return p.ended(p.timed(*out)), nil
 		}
 	}
-	return Done(p.summary(), m.Results(p.world.Units)), nil
+	return p.ended(Done(p.summary(), m.Results(p.world.Units))), nil
 }
 
 // trouble turns errors that pass by themselves into a wait: a conflict means that the cache is behind, and the event that mends it wakes us.
@@ -176,7 +202,7 @@ func (p *moving) clear(ctx context.Context) (*Outcome, error) {
 	if p.state.Cleared {
 		return nil, nil
 	}
-	sum, wake := p.run.Judge(v1alpha1.Before, Judging{World: p.world, Members: p.run.Admitted.Members, Want: p.want})
+	sum, wake := p.run.Judge(v1alpha1.Before, Judging{World: p.world, Members: p.members(), Want: p.want})
 	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil {
 		return out, nil
 	}
@@ -218,7 +244,7 @@ func (p *moving) anyUpdated() bool {
 
 // judging is what guards are judged on. After guards count from when the step's pods were first all available: how long that takes is none of theirs.
 func (p *moving) judging() Judging {
-	j := Judging{World: p.world, Members: p.run.Admitted.Members, Step: p.state.Step + 1, Want: p.want}
+	j := Judging{World: p.world, Members: p.members(), Step: p.state.Step + 1, Want: p.want}
 	if p.state.Settled != nil {
 		j.Moved = p.state.Settled.Time
 	}
@@ -231,7 +257,7 @@ func (p *moving) judging() Judging {
 // wake asks for a pass at a time, whatever the outcome of this one.
 func (p *moving) wake(at time.Time) { p.run.wakeAt = earlier(p.run.wakeAt, at) }
 
-// after judges the After guards of the step; when they pass the next step begins.
+// after judges the After guards of the step.
 func (p *moving) after(context.Context) (*Outcome, error) {
 	// During guards too: a stage that settles at once, as a second attempt does, would else never have been judged by them.
 	for _, when := range []v1alpha1.GuardWhen{v1alpha1.During, v1alpha1.After} {
@@ -240,6 +266,24 @@ func (p *moving) after(context.Context) (*Outcome, error) {
 			return out, nil
 		}
 	}
+	return nil, nil
+}
+
+// ask asks people whether to go on with the next step, where there is one. Each step's question has a number of its own, which counts what is behind: a plan that is
+// made anew after a scale neither asks a question again nor takes an answer for another.
+func (p *moving) ask(context.Context) (*Outcome, error) {
+	next := p.following()
+	if p.Confirm == nil || next < 0 {
+		return nil, nil
+	}
+	n := p.state.Groups + 2
+	about := fmt.Sprintf("group %d of %d (%s)", n, n+len(p.steps)-1-next, p.steps[next].What)
+	_, _, out := p.run.Confirmed(p.Confirm, fmt.Sprintf("%s%d", groupCheckpoint, n), about)
+	return out, nil
+}
+
+// goOn begins the next step, where there is one.
+func (p *moving) goOn(context.Context) (*Outcome, error) {
 	if !p.next() {
 		return nil, nil
 	}
@@ -264,5 +308,5 @@ func (p *moving) summary() string {
 		u := &p.world.Units[i]
 		parts = append(parts, fmt.Sprintf("%s %d/%d updated", u.Ref(), u.Count().Updated, u.Replicas))
 	}
-	return shorten(strings.Join(parts, ", "), 900)
+	return shorten(strings.Join(parts, ", ")+p.leftOut(), 900)
 }

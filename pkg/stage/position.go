@@ -14,7 +14,7 @@ import (
 func (p *moving) plan() {
 	units := p.planUnits()
 	p.steps = p.Steps(units)
-	at := slices.IndexFunc(p.steps, func(s plan.Step) bool { return !p.behind(s) })
+	at := p.firstNotBehind(p.state.Done)
 	if at < 0 {
 		at = max(len(p.steps)-1, 0) // all are behind: the last one wants all that is wanted.
 	}
@@ -23,32 +23,45 @@ func (p *moving) plan() {
 	}
 }
 
-// behind says whether everything that a step wants was brought about, seen to settle and judged.
-func (p *moving) behind(s plan.Step) bool {
-	for _, w := range s.Wants {
-		if done, ok := p.state.Done[w.Member+"/"+w.Unit]; !ok || w.Updated > done {
-			return false
-		}
+// firstNotBehind is the first step that wants more than was done, or -1.
+func (p *moving) firstNotBehind(done map[string]int32) int {
+	return slices.IndexFunc(p.steps, func(s plan.Step) bool {
+		return slices.ContainsFunc(s.Wants, func(w plan.Want) bool {
+			n, ok := done[w.Member+"/"+w.Unit]
+			return !ok || w.Updated > n
+		})
+	})
+}
+
+// doneNow is what was brought about, seen to settle and judged, once the step that is worked on counts too.
+func (p *moving) doneNow() map[string]int32 {
+	done := map[string]int32{}
+	maps.Copy(done, p.state.Done)
+	for _, w := range p.steps[p.state.Step].Wants {
+		ref := w.Member + "/" + w.Unit
+		done[ref] = max(done[ref], w.Updated)
 	}
-	return true
+	return done
+}
+
+// following is the step after the one that is worked on, or -1.
+func (p *moving) following() int {
+	if p.state.Step >= len(p.steps) {
+		return -1
+	}
+	return p.firstNotBehind(p.doneNow())
 }
 
 // next leaves the step behind, and says whether there is another.
 func (p *moving) next() bool {
-	if p.state.Step >= len(p.steps) {
-		return false
+	at := p.following()
+	if p.state.Step < len(p.steps) {
+		p.state.Done = p.doneNow()
 	}
-	if p.state.Done == nil {
-		p.state.Done = map[string]int32{}
-	}
-	for _, w := range p.steps[p.state.Step].Wants {
-		ref := w.Member + "/" + w.Unit
-		p.state.Done[ref] = max(p.state.Done[ref], w.Updated)
-	}
-	at := slices.IndexFunc(p.steps, func(s plan.Step) bool { return !p.behind(s) })
 	if at < 0 {
 		return false
 	}
+	p.state.Groups++
 	p.turnTo(at)
 	return true
 }
@@ -73,7 +86,7 @@ func (p *moving) planUnits() []plan.Unit {
 		p.state.Replicas[u.Ref()], seen[u.Ref()] = u.Replicas, true
 	}
 	var out []plan.Unit
-	for _, m := range p.run.Admitted.Members {
+	for _, m := range p.members() {
 		for _, ref := range slices.Sorted(maps.Keys(p.state.Replicas)) {
 			member, unit, _ := strings.Cut(ref, "/")
 			if member != m {

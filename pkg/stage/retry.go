@@ -19,36 +19,16 @@ import (
 	"github.com/periplus-dev/periplus/pkg/release"
 )
 
-// join makes the stage of a PipelineRun that retries another one of the release that the other carried. Who retries must want the same: what people said
-// yes to, and what baked, was for that. The run is entered in the record, and the record is opened again, once; from then on the record says that it belongs to it.
+// join makes the stage of a PipelineRun that retries another one of the release that the other carried. The run is entered in the record, and the record is opened
+// again, once; from then on the record says that it belongs to it.
 func (r *Reconciler) join(ctx context.Context, run *Run, pr *pipelinev1.PipelineRun) error {
-	old := pr.Annotations[v1alpha1.AnnotationRetryOf]
-	rel, err := r.releaseOfRun(ctx, pr.Namespace, old, pr.UID)
+	rel, err := r.joinable(ctx, pr)
 	if err != nil {
 		return err
 	}
-	at := func(format string, args ...any) error {
-		return invalid(fmt.Errorf("metadata.annotations[%s]: %s", v1alpha1.AnnotationRetryOf, fmt.Sprintf(format, args...)))
-	}
-	if rel == nil {
-		return at("no release was carried by a PipelineRun %q of namespace %s: start the release anew, without the annotation", old, pr.Namespace)
-	}
 	if !release.HasRun(&rel.Status, pr.UID) {
-		same, err := r.contentHash(ctx, pr)
-		if err != nil {
-			return err
-		}
-		switch {
-		case rel.Status.Phase == v1alpha1.ReleaseSucceeded:
-			return at("release %s of run %s succeeded: there is nothing to retry", rel.Name, old)
-		case rel.Status.Phase == v1alpha1.ReleaseRolledBack:
-			return at("release %s of run %s was taken back: start it anew, without the annotation", rel.Name, old)
-		case release.GoingBack(rel) != nil:
-			return at("release %s of run %s is being taken back", rel.Name, old)
-		case rel.Spec.ContentHash == "" || rel.Spec.ContentHash != same:
-			return at("this run is to do something else than %s did (another pipeline or other params): a retry carries the same; start another release without the annotation", old)
-		case rel.Status.Phase != v1alpha1.ReleaseFailed:
-			return fmt.Errorf("release %s is still carried by run %s: the retry goes on once that is over", rel.Name, carrying(rel))
+		if rel.Status.Phase != v1alpha1.ReleaseFailed {
+			return stillCarried(rel)
 		}
 		rel, err = r.Records.Update(ctx, pr.Namespace, rel.Name, func(st *v1alpha1.ReleaseStatus) bool {
 			if st.Phase != v1alpha1.ReleaseFailed {
@@ -64,12 +44,51 @@ func (r *Reconciler) join(ctx context.Context, run *Run, pr *pipelinev1.Pipeline
 			return err
 		}
 		if !release.HasRun(&rel.Status, pr.UID) {
-			return fmt.Errorf("release %s is carried by run %s: the retry goes on once that is over", rel.Name, carrying(rel))
+			return stillCarried(rel)
 		}
 	}
 	run.Root, run.retries = rel.Spec.Root, true
 	run.Status.Release = rel.Name
 	return nil
+}
+
+// stillCarried means that a retry comes too early.
+func stillCarried(rel *v1alpha1.Release) error {
+	return fmt.Errorf("release %s is still carried by run %s: the retry goes on once that is over", rel.Name, carrying(rel))
+}
+
+// joinable is the release that a PipelineRun joined, or that it may: it retries another run that carried it. Who retries must want the same: what people said yes to, and
+// what baked, was for that.
+func (f *Frame) joinable(ctx context.Context, pr *pipelinev1.PipelineRun) (*v1alpha1.Release, error) {
+	old := pr.Annotations[v1alpha1.AnnotationRetryOf]
+	rel, err := f.releaseOfRun(ctx, pr.Namespace, old, pr.UID)
+	if err != nil {
+		return nil, err
+	}
+	at := func(format string, args ...any) error {
+		return invalid(fmt.Errorf("metadata.annotations[%s]: %s", v1alpha1.AnnotationRetryOf, fmt.Sprintf(format, args...)))
+	}
+	if rel == nil {
+		return nil, at("no release was carried by a PipelineRun %q of namespace %s: start the release anew, without the annotation", old, pr.Namespace)
+	}
+	if release.HasRun(&rel.Status, pr.UID) {
+		return rel, nil
+	}
+	same, err := f.contentHash(ctx, pr)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case rel.Status.Phase == v1alpha1.ReleaseSucceeded:
+		return nil, at("release %s of run %s succeeded: there is nothing to retry", rel.Name, old)
+	case rel.Status.Phase == v1alpha1.ReleaseRolledBack:
+		return nil, at("release %s of run %s was taken back: start it anew, without the annotation", rel.Name, old)
+	case release.GoingBack(rel) != nil:
+		return nil, at("release %s of run %s is being taken back", rel.Name, old)
+	case rel.Spec.ContentHash == "" || rel.Spec.ContentHash != same:
+		return nil, at("this run is to do something else than %s did (another pipeline or other params): a retry carries the same; start another release without the annotation", old)
+	}
+	return rel, nil
 }
 
 // carrying is the name of the run that carries a release now.
@@ -83,8 +102,8 @@ func carrying(rel *v1alpha1.Release) string {
 }
 
 // releaseOfRun finds the release that a run joined already, else the newest that a PipelineRun of a name carried; nil where there is none.
-func (r *Reconciler) releaseOfRun(ctx context.Context, namespace, name string, joined types.UID) (*v1alpha1.Release, error) {
-	cached, err := r.Releases.Releases(namespace).List(labels.Everything())
+func (f *Frame) releaseOfRun(ctx context.Context, namespace, name string, joined types.UID) (*v1alpha1.Release, error) {
+	cached, err := f.Releases.Releases(namespace).List(labels.Everything())
 	if err != nil {
 		return nil, fmt.Errorf("listing the releases of namespace %s: %w", namespace, err)
 	}
@@ -93,7 +112,7 @@ func (r *Reconciler) releaseOfRun(ctx context.Context, namespace, name string, j
 			return rel, nil
 		}
 	}
-	all, err := r.Periplus.StagesV1alpha1().Releases(namespace).List(ctx, metav1.ListOptions{})
+	all, err := f.Periplus.StagesV1alpha1().Releases(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing the releases of namespace %s: %w", namespace, err)
 	}

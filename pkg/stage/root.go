@@ -108,11 +108,12 @@ func (r *Reconciler) loadApprovals(run *Run) error {
 func RevisionOf(rel *v1alpha1.Release, members []string) string {
 	var all []string
 	same := true
-	for _, t := range rel.Status.Touched {
+	for i := range rel.Status.Touched {
+		t := &rel.Status.Touched[i]
 		if t.Revision == "" || !slices.Contains(members, t.Member) {
 			continue
 		}
-		all = append(all, t.Member+"/"+t.Unit+"="+t.Revision)
+		all = append(all, release.Place(t)+"="+t.Revision)
 		same = same && strings.HasSuffix(all[0], "="+t.Revision)
 	}
 	if len(all) == 0 {

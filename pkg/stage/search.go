@@ -48,10 +48,10 @@ func (p *goingBack) search(ctx context.Context) (*Outcome, error) {
 			}
 			continue
 		}
-		for i := range w.Units {
-			u := &w.Units[i]
+		for _, o := range w.Objects() {
+			u := o.First()
 			if u.LockError != nil {
-				p.state.Unread = append(p.state.Unread, u.Ref()+": "+u.LockError.Error())
+				p.state.Unread = append(p.state.Unread, o.Ref()+": "+u.LockError.Error())
 			}
 			if !p.lost(u.Lock) {
 				continue
@@ -93,7 +93,7 @@ func (p *goingBack) lost(l *v1alpha1.Lock) bool {
 
 // entryOf is the record's entry of a workload, as its lock tells. What the release brought, no lock tells: it is what the workload is told to run now.
 func entryOf(u *workload.Unit) v1alpha1.Touched {
-	t := v1alpha1.Touched{Member: u.Member, Kind: u.Kind, Workload: u.Workload, UID: u.UID, Unit: u.Name, Time: u.Lock.Since, Previous: u.Lock.Previous}
+	t := v1alpha1.Touched{Member: u.Member, Kind: u.Kind, Workload: u.Workload, UID: u.UID, Unit: unitOf(u), Time: u.Lock.Since, Previous: u.Lock.Previous}
 	if u.Observed && u.UpdateRevision != u.Lock.Previous.Revision {
 		t.Revision = u.UpdateRevision
 	}

@@ -19,9 +19,9 @@ func (w *World) Unseen() *Outcome {
 		reason = m.Reason
 		open = append(open, m.Message)
 	}
-	for i := range w.Units {
-		if u := &w.Units[i]; !u.Observed {
-			open = append(open, unobserved(u))
+	for _, o := range w.Objects() {
+		if !o.First().Observed {
+			open = append(open, unobserved(o))
 		}
 	}
 	if len(open) == 0 {
@@ -31,6 +31,7 @@ func (w *World) Unseen() *Outcome {
 	return &out
 }
 
-func unobserved(u *workload.Unit) string {
-	return u.Ref() + ": " + u.Kind + " " + u.Workload + " is not yet observed by its controller"
+func unobserved(o workload.Object) string {
+	u := o.First()
+	return o.Ref() + ": " + u.Kind + " " + u.Workload + " is not yet observed by its controller"
 }

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/utils/ptr"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/plan"
@@ -38,6 +38,10 @@ func (p *goingBack) look(context.Context) (*Outcome, error) {
 	if p.world, err = p.run.observeTouched(p.entries); err != nil {
 		return nil, err
 	}
+	p.objects = map[touchKey]workload.Object{}
+	for _, o := range p.world.Objects() {
+		p.objects[keyOfUnit(o.First())] = o
+	}
 	p.run.Progress(p.world, membersOf(p.world), func(u *workload.Unit) int32 { return u.Replicas })
 	for _, m := range p.world.Missing {
 		switch {
@@ -49,12 +53,14 @@ func (p *goingBack) look(context.Context) (*Outcome, error) {
 	}
 	for i := range p.entries {
 		t := &p.entries[i]
-		u := p.unit(t)
-		hidden := slices.ContainsFunc(p.world.Missing, func(m Missing) bool { return m.Member == t.Member && !m.NotFound })
-		switch {
-		case u == nil && !hidden:
-			p.left[keyOfEntry(t)] = fmt.Sprintf("%s %s is not there any more", t.Kind, t.Workload)
-		case u == nil:
+		o, there := p.object(t)
+		if !there {
+			if !slices.ContainsFunc(p.world.Missing, func(m Missing) bool { return m.Member == t.Member && !m.NotFound }) {
+				p.left[keyOfEntry(t)] = fmt.Sprintf("%s %s is not there any more", t.Kind, t.Workload)
+			}
+			continue
+		}
+		switch u := o.First(); {
 		case u.UID != t.UID:
 			p.left[keyOfUnit(u)] = fmt.Sprintf("%s %s was deleted and made anew since: it is left as it is", u.Kind, u.Workload)
 		case t.Previous.Revision == "":
@@ -66,25 +72,22 @@ func (p *goingBack) look(context.Context) (*Outcome, error) {
 	return nil, nil
 }
 
-func (p *goingBack) unit(t *v1alpha1.Touched) *workload.Unit {
-	for i := range p.world.Units {
-		if u := &p.world.Units[i]; u.Member == t.Member && u.Kind == t.Kind && u.Workload == t.Workload {
-			return u
-		}
-	}
-	return nil
+// object is the workload that an entry tells of, where it is seen.
+func (p *goingBack) object(t *v1alpha1.Touched) (workload.Object, bool) {
+	o, ok := p.objects[keyOfEntry(t)]
+	return o, ok
 }
 
-// each does something to every unit that goes back, newest first, whatever becomes of the others.
-func (p *goingBack) each(do func(t *v1alpha1.Touched, u *workload.Unit) error) error {
+// each does something to every workload that goes back, newest first, whatever becomes of the others.
+func (p *goingBack) each(do func(t *v1alpha1.Touched, o workload.Object) error) error {
 	var errs []error
 	for i := range p.entries {
 		t := &p.entries[i]
-		u := p.unit(t)
-		if u == nil || p.left[keyOfUnit(u)] != "" {
+		o, there := p.object(t)
+		if !there || p.left[keyOfEntry(t)] != "" {
 			continue
 		}
-		if err := do(t, u); err != nil {
+		if err := do(t, o); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -137,7 +140,8 @@ func (p *goingBack) clear(context.Context) (*Outcome, error) {
 // lock takes the locks that the release has let go of, each by itself: what is free goes back, whatever holds the others.
 func (p *goingBack) lock(ctx context.Context) (*Outcome, error) {
 	locks := p.run.frame.Locks
-	return nil, p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+	return nil, p.each(func(t *v1alpha1.Touched, o workload.Object) error {
+		u := o.First()
 		if p.asItWas(t, u) {
 			return nil
 		}
@@ -152,16 +156,17 @@ func (p *goingBack) lock(ctx context.Context) (*Outcome, error) {
 		if err != nil && !p.lost(u.Lock) {
 			return err
 		}
-		lock := locks.For(p.run.Release, u, p.run.Stamp())
+		lock := locks.For(p.run.Release, o, p.run.Stamp())
 		lock.Previous = t.Previous
-		p.open, p.wait = append(p.open, u.Ref()+": taking the lock"), ReasonPreparing
-		return p.run.write(ctx, p.world, u, workload.Write{What: "taking the lock", Lock: lock})
+		p.open, p.wait = append(p.open, o.Ref()+": taking the lock"), ReasonPreparing
+		return p.run.write(ctx, p.world, o, workload.Write{What: "taking the lock", Lock: lock})
 	})
 }
 
 // template writes that of the revision before, with every pod held where it is.
 func (p *goingBack) template(ctx context.Context) (*Outcome, error) {
-	return nil, p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+	return nil, p.each(func(t *v1alpha1.Touched, o workload.Object) error {
+		u := o.First()
 		if p.asItWas(t, u) {
 			return nil
 		}
@@ -169,7 +174,7 @@ func (p *goingBack) template(ctx context.Context) (*Outcome, error) {
 		case !p.run.frame.Locks.Mine(p.run.Release, u.Lock):
 			return nil
 		case !u.Observed:
-			p.open = append(p.open, fmt.Sprintf("%s: the controller of %s %s is to observe it", u.Ref(), u.Kind, u.Workload))
+			p.open = append(p.open, fmt.Sprintf("%s: the controller of %s %s is to observe it", o.Ref(), u.Kind, u.Workload))
 			return nil
 		case u.UpdateRevision == t.Previous.Revision:
 			return nil
@@ -183,8 +188,8 @@ func (p *goingBack) template(ctx context.Context) (*Outcome, error) {
 			return err
 		}
 		p.begun()
-		p.open = append(p.open, u.Ref()+": wrote the template of revision "+t.Previous.Revision)
-		return p.run.write(ctx, p.world, u, workload.Write{What: "writing the template of revision " + t.Previous.Revision + ", held back", Template: template, Partition: ptr.To(plan.Held())})
+		p.open = append(p.open, o.Ref()+": wrote the template of revision "+t.Previous.Revision)
+		return p.run.write(ctx, p.world, o, workload.Write{What: "writing the template of revision " + t.Previous.Revision + ", held back", Template: template, Partitions: o.Held()})
 	})
 }
 
@@ -207,56 +212,54 @@ func (p *goingBack) during(context.Context) (*Outcome, error) {
 	return nil, nil
 }
 
-// there says whether a unit's template is that of the revision before, as its controller has seen it.
+// there says whether a workload's template is that of the revision before, as its controller has seen it.
 func (p *goingBack) there(t *v1alpha1.Touched, u *workload.Unit) bool {
 	return u.Observed && u.UpdateRevision == t.Previous.Revision && p.run.frame.Locks.Mine(p.run.Release, u.Lock)
 }
 
 func (p *goingBack) advance(ctx context.Context) (*Outcome, error) {
-	return nil, p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+	return nil, p.each(func(t *v1alpha1.Touched, o workload.Object) error {
+		u := o.First()
 		if p.asItWas(t, u) {
 			return nil
 		}
 		if !p.there(t, u) {
 			return nil
 		}
-		limit := int32(-1)
-		if t.MaxUnavailable != nil {
-			n, err := plan.MaxUnavailable(t.MaxUnavailable, u.Replicas)
-			if err != nil {
-				return fmt.Errorf("maxUnavailable that %s was touched under: %w", u.Ref(), err)
+		partitions, lets := map[string]intstr.IntOrString{}, []string{}
+		for _, u := range o.Units {
+			limit := int32(-1)
+			if t.MaxUnavailable != nil {
+				n, err := plan.MaxUnavailable(t.MaxUnavailable, u.Replicas)
+				if err != nil {
+					return fmt.Errorf("maxUnavailable that %s was touched under: %w", u.Ref(), err)
+				}
+				limit = n
 			}
-			limit = n
+			if next, move := plan.Advance(u.PlanState(), u.Replicas, limit); move {
+				partitions[u.Name] = plan.PartitionFor(next, u.Replicas)
+				lets = append(lets, fmt.Sprintf("%s: lets %d of %d pods be on revision %s", u.Ref(), next, u.Replicas, t.Previous.Revision))
+			}
 		}
-		next, move := plan.Advance(u.PlanState(), u.Replicas, limit)
-		if !move {
+		if len(partitions) == 0 {
 			return nil
 		}
 		p.begun()
-		partition := plan.PartitionFor(next, u.Replicas)
-		p.open = append(p.open, fmt.Sprintf("%s: lets %d of %d pods be on revision %s", u.Ref(), next, u.Replicas, t.Previous.Revision))
-		return p.run.write(ctx, p.world, u, workload.Write{What: fmt.Sprintf("letting %d pods go back", next), Partition: &partition})
+		p.open = append(p.open, lets...)
+		return p.run.write(ctx, p.world, o, workload.Write{What: strings.Join(lets, "; "), Partitions: partitions})
 	})
 }
 
 // settle waits until every pod of what can go back is on the revision before and available.
 func (p *goingBack) settle(context.Context) (*Outcome, error) {
-	err := p.each(func(t *v1alpha1.Touched, u *workload.Unit) error {
+	err := p.each(func(t *v1alpha1.Touched, o workload.Object) error {
+		u := o.First()
 		if p.asItWas(t, u) {
 			return nil
 		}
-		c := u.Count()
-		for i := range u.Pods {
-			p.run.wakeAt = earlier(p.run.wakeAt, u.Pods[i].AvailableAt)
+		for _, u := range o.Units {
+			p.unsettled(t, u)
 		}
-		if !p.there(t, u) || c.UpdatedAvailable >= u.Replicas {
-			return nil
-		}
-		what := fmt.Sprintf("%s: %d of %d pods back, %d available", u.Ref(), c.Updated, u.Replicas, c.UpdatedAvailable)
-		if f := u.Failing(); f != nil {
-			what += "; " + troubleOf(f)
-		}
-		p.open = append(p.open, what)
 		return nil
 	})
 	if err != nil {
@@ -278,6 +281,22 @@ func (p *goingBack) settle(context.Context) (*Outcome, error) {
 		p.state.Settled = &at
 	}
 	return nil, nil
+}
+
+// unsettled notes what a unit is waited for, where it is.
+func (p *goingBack) unsettled(t *v1alpha1.Touched, u *workload.Unit) {
+	c := u.Count()
+	for i := range u.Pods {
+		p.run.wakeAt = earlier(p.run.wakeAt, u.Pods[i].AvailableAt)
+	}
+	if !p.there(t, u) || c.UpdatedAvailable >= u.Replicas {
+		return
+	}
+	what := fmt.Sprintf("%s: %d of %d pods back, %d available", u.Ref(), c.Updated, u.Replicas, c.UpdatedAvailable)
+	if f := u.Failing(); f != nil {
+		what += "; " + troubleOf(f)
+	}
+	p.open = append(p.open, what)
 }
 
 // missing waits for members that do not answer, once all else is back: for as long as they take, or for a moment before they are left behind.

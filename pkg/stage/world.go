@@ -128,7 +128,11 @@ func (r *Run) observe(members []string, refs map[string][]v1alpha1.WorkloadRef) 
 	return w, nil
 }
 
-// write makes one write to a unit.
-func (r *Run) write(ctx context.Context, w *World, u *workload.Unit, what workload.Write) error {
-	return w.kinds[u.Kind].Write(ctx, w.sessions[u.Member], u, what)
+// Objects are the workloads that hold the units.
+func (w *World) Objects() []workload.Object { return workload.Objects(w.Units) }
+
+// write makes one write to a workload.
+func (r *Run) write(ctx context.Context, w *World, o workload.Object, what workload.Write) error {
+	u := o.First()
+	return w.kinds[u.Kind].Write(ctx, w.sessions[u.Member], o, what)
 }

@@ -38,6 +38,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
+	"github.com/periplus-dev/periplus/tasks/betabatch"
 	"github.com/periplus-dev/periplus/tasks/canary"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
 	"github.com/periplus-dev/periplus/tasks/confirm"
@@ -122,7 +123,7 @@ func newSea(t *testing.T, members ...string) *sea {
 		Tekton: s.tekton, Periplus: readable{s.periplus, s.periplus}, PipelineRuns: pipelinev1listers.NewPipelineRunLister(s.prs),
 		Approvals: stageslisters.NewApprovalLister(s.answers), Releases: stageslisters.NewReleaseLister(s.releases),
 		Interventions: stageslisters.NewInterventionLister(s.hands), Freezes: stageslisters.NewFreezeLister(s.freezes),
-		Namespaces: s.kube.CoreV1().Namespaces(), Tasks: []stage.Task{canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}},
+		Namespaces: s.kube.CoreV1().Namespaces(), Tasks: []stage.Task{betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}},
 		Fleet: s.cables, Kinds: workload.Kinds{"InPlaceSet": s.ships}, Clock: s.clock,
 		Records: &release.Records{Client: s.periplus}, Locks: &release.Locks{Hub: "hub", Client: s.periplus},
 	})
@@ -359,11 +360,12 @@ func (s *ships) Template(_ context.Context, _ workload.Session, u *workload.Unit
 	return out, nil
 }
 
-func (s *ships) Get(context.Context, workload.Session, string, string, string) (*workload.Unit, error) {
-	return nil, errors.New("not needed here")
+func (s *ships) Get(context.Context, workload.Session, string, string, string) (workload.Object, error) {
+	return workload.Object{}, errors.New("not needed here")
 }
 
-func (s *ships) Write(_ context.Context, _ workload.Session, u *workload.Unit, w workload.Write) error {
+func (s *ships) Write(_ context.Context, _ workload.Session, o workload.Object, w workload.Write) error {
+	u := o.First()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {
@@ -381,8 +383,7 @@ func (s *ships) Write(_ context.Context, _ workload.Session, u *workload.Unit, w
 		at.Observed = false
 		what = append(what, "template "+w.Template.Spec.Containers[0].Image)
 	}
-	if w.Partition != nil {
-		p := *w.Partition
+	if p, ok := w.Partitions[u.Name]; ok {
 		at.Partition = &p
 		at.Observed = false
 		what = append(what, "partition "+p.String())

@@ -13,9 +13,9 @@ import (
 	"github.com/periplus-dev/periplus/pkg/fleet"
 )
 
-// Template implements Kind. An InPlaceSet keeps a ControllerRevision <set>-<revision> for each revision that its history limit bears, with the template
-// where it stands in the set.
-func (a *inPlaceSets) Template(ctx context.Context, s Session, u *Unit, revision string) (*corev1.PodTemplateSpec, error) {
+// templateOf reads the template of a revision. An InPlaceSet or CafeDeployment keeps a ControllerRevision <workload>-<revision> for each revision that its
+// history limit bears (the field that limit names), with the template where it stands in the workload.
+func templateOf(ctx context.Context, s Session, u *Unit, revision, limit string) (*corev1.PodTemplateSpec, error) {
 	name := u.Workload + "-" + revision
 	var found *appsv1.ControllerRevision
 	err := s.Do(ctx, "reading ControllerRevision "+name, func(ctx context.Context, c fleet.Clients) (err error) {
@@ -23,7 +23,7 @@ func (a *inPlaceSets) Template(ctx context.Context, s Session, u *Unit, revision
 		return err
 	})
 	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(found, &metav1.ObjectMeta{UID: u.UID}) {
-		return nil, fmt.Errorf("%w: revision %s of InPlaceSet %s in member %s is not in its history any more (revisionHistoryLimit)", ErrNotFound, revision, u.Workload, u.Member)
+		return nil, fmt.Errorf("%w: revision %s of %s %s in member %s is not in its history any more (%s)", ErrNotFound, revision, u.Kind, u.Workload, u.Member, limit)
 	}
 	if err != nil {
 		return nil, err
@@ -34,10 +34,10 @@ func (a *inPlaceSets) Template(ctx context.Context, s Session, u *Unit, revision
 		} `json:"spec"`
 	}
 	if err := json.Unmarshal(found.Data.Raw, &data); err != nil {
-		return nil, fmt.Errorf("reading the template of revision %s of InPlaceSet %s in member %s: %w", revision, u.Workload, u.Member, err)
+		return nil, fmt.Errorf("reading the template of revision %s of %s %s in member %s: %w", revision, u.Kind, u.Workload, u.Member, err)
 	}
 	if data.Spec.Template == nil {
-		return nil, fmt.Errorf("revision %s of InPlaceSet %s in member %s holds no template", revision, u.Workload, u.Member)
+		return nil, fmt.Errorf("revision %s of %s %s in member %s holds no template", revision, u.Kind, u.Workload, u.Member)
 	}
 	return data.Spec.Template, nil
 }

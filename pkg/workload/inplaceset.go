@@ -2,12 +2,12 @@ package workload
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -22,9 +22,6 @@ import (
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/inplace"
 )
-
-// fieldManager is the name our writes to workloads are made under: it owns the partition, and the template only of a release.
-const fieldManager = "periplus-hub"
 
 // inPlaceSets adapts InPlaceSets: one set is one unit, named by the set's unit label, else by the set.
 type inPlaceSets struct {
@@ -45,9 +42,14 @@ func (a *inPlaceSets) Observe(s Session, member, namespace string, ref v1alpha1.
 	}
 
 	var units []Unit
+	kept := ""
 	for _, obj := range sets.GetStore().List() {
 		set, ok := obj.(*appsv1alpha1.InPlaceSet)
-		if !ok || !matches(set, ref) {
+		if !ok || !matches(set.ObjectMeta, ref) {
+			continue
+		}
+		if owner := metav1.GetControllerOf(set); owner != nil && owner.Kind == "CafeDeployment" {
+			kept = owner.Name
 			continue
 		}
 		u := unitOf(member, set)
@@ -55,6 +57,9 @@ func (a *inPlaceSets) Observe(s Session, member, namespace string, ref v1alpha1.
 			return nil, true, err
 		}
 		units = append(units, u)
+	}
+	if len(units) == 0 && kept != "" {
+		return nil, true, fmt.Errorf("%w: %s in namespace %s of member %s is kept by CafeDeployment %s: name that as the workload", ErrNotFound, describe(ref), namespace, member, kept)
 	}
 	if len(units) == 0 {
 		return nil, true, fmt.Errorf("%w: %s in namespace %s of member %s", ErrNotFound, describe(ref), namespace, member)
@@ -69,7 +74,7 @@ func (a *inPlaceSets) Observe(s Session, member, namespace string, ref v1alpha1.
 	return units, true, nil
 }
 
-func matches(set *appsv1alpha1.InPlaceSet, ref v1alpha1.WorkloadRef) bool {
+func matches(set metav1.ObjectMeta, ref v1alpha1.WorkloadRef) bool {
 	if ref.Name != "" {
 		return set.Name == ref.Name
 	}
@@ -92,35 +97,33 @@ func unitOf(member string, set *appsv1alpha1.InPlaceSet) Unit {
 		UID: set.UID, ResourceVersion: set.ResourceVersion,
 		Observed: set.Status.ObservedGeneration == set.Generation, Deleting: set.DeletionTimestamp != nil,
 		Replicas: ptr.Deref(set.Spec.Replicas, 1), Partition: set.Spec.UpdateStrategy.Partition, Paused: set.Spec.UpdateStrategy.Paused,
-		Revision: set.Status.CurrentRevision, UpdateRevision: set.Status.UpdateRevision, Template: set.Spec.Template.DeepCopy(), annotated: set.Annotations != nil,
+		Revision: set.Status.CurrentRevision, UpdateRevision: set.Status.UpdateRevision, Template: set.Spec.Template.DeepCopy(),
 	}
 	if u.Name == "" {
 		u.Name = set.Name
 	}
-	for _, c := range set.Status.Conditions {
+	u.Stalled, u.Trouble = standstill(set.Status.Conditions, &u)
+	lockOn(&u, set.Annotations)
+	return u
+}
+
+// standstill is what a workload says of its not getting on.
+func standstill(conditions []metav1.Condition, u *Unit) (stalled, trouble string) {
+	for _, c := range conditions {
 		if c.Type != appsv1alpha1.ConditionProgressing || c.Status != metav1.ConditionFalse || !u.Observed {
 			continue
 		}
 		if standsStill(c.Reason) {
-			u.Stalled = c.Message
+			stalled = c.Message
 		} else if !u.Paused {
-			u.Trouble = c.Message
+			trouble = c.Message
 		}
 	}
-	if raw, ok := set.Annotations[v1alpha1.AnnotationLock]; ok {
-		lock := &v1alpha1.Lock{}
-		if err := json.Unmarshal([]byte(raw), lock); err != nil {
-			u.LockError = fmt.Errorf("annotation %s of InPlaceSet %s in member %s cannot be read; remove it if no release moves the set: %w",
-				v1alpha1.AnnotationLock, set.Name, member, err)
-		} else {
-			u.Lock = lock
-		}
-	}
-	return u
+	return stalled, trouble
 }
 
-// standsStill tells a set that waits for somebody from one whose pods have trouble, which the stage sees for itself. A set that is beyond its progress
-// deadline is the latter: a stage has a deadline of its own, which may be longer, and the stage that repairs such a set, or rolls it back, begins with one.
+// standsStill tells a workload that waits for somebody from one whose pods have trouble, which the stage sees for itself. One that is beyond its progress
+// deadline is the latter: a stage has a deadline of its own, which may be longer, and the stage that repairs it, or rolls it back, begins with one.
 func standsStill(reason string) bool {
 	return reason == appsv1alpha1.ReasonInvalidSpec || reason == appsv1alpha1.ReasonNotInPlace || reason == appsv1alpha1.ReasonRevisionMissing
 }
@@ -136,69 +139,44 @@ func (a *inPlaceSets) addPods(u *Unit, set *appsv1alpha1.InPlaceSet, pods cache.
 		p.Revision = pod.Labels[appsv1alpha1.LabelRevision]
 		p.Started = u.Observed && p.Revision == u.UpdateRevision
 		p.Updated = p.Started && inplace.RunsRevision(pod, u.UpdateRevision)
-		p.Available = inplace.Available(pod, set.Spec.MinReadySeconds, now)
-		p.Restarts, p.Begun = inplace.RestartsSince(pod), inplace.Begun(pod)
-		p.TakenOut = inplace.ClosedFor(pod) != ""
-		p.Failing = isFailing(pod, p.Updated)
-		if p.Ready && !p.Available {
-			if at := availableAt(pod, set.Spec.MinReadySeconds); at.After(now) {
-				p.AvailableAt = at
-			}
-		}
+		p.fill(pod, set.Spec.MinReadySeconds, now)
 		u.Pods = append(u.Pods, p)
 	}
 	return nil
 }
 
+// Template implements Kind.
+func (a *inPlaceSets) Template(ctx context.Context, s Session, u *Unit, revision string) (*corev1.PodTemplateSpec, error) {
+	return templateOf(ctx, s, u, revision, "revisionHistoryLimit")
+}
+
 // Get implements Kind.
-func (a *inPlaceSets) Get(ctx context.Context, s Session, member, namespace, name string) (*Unit, error) {
+func (a *inPlaceSets) Get(ctx context.Context, s Session, member, namespace, name string) (Object, error) {
 	var set *appsv1alpha1.InPlaceSet
 	err := s.Do(ctx, "reading InPlaceSet "+name, func(ctx context.Context, c fleet.Clients) (err error) {
 		set, err = c.Periplus.AppsV1alpha1().InPlaceSets(namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) {
-		return nil, fmt.Errorf("%w: InPlaceSet %s in namespace %s of member %s", ErrNotFound, name, namespace, member)
+		return Object{}, fmt.Errorf("%w: InPlaceSet %s in namespace %s of member %s", ErrNotFound, name, namespace, member)
 	}
 	if err != nil {
-		return nil, err
+		return Object{}, err
 	}
 	u := unitOf(member, set)
-	return &u, nil
+	return Object{Units: []*Unit{&u}}, nil
 }
 
 // Write implements Kind.
-func (a *inPlaceSets) Write(ctx context.Context, s Session, u *Unit, w Write) error {
-	type op struct {
-		Op    string `json:"op"`
-		Path  string `json:"path"`
-		Value any    `json:"value,omitempty"`
+func (a *inPlaceSets) Write(ctx context.Context, s Session, o Object, w Write) error {
+	u := o.First()
+	var partition []op
+	if p, ok := w.Partitions[u.Name]; ok {
+		partition = append(partition, op{"add", "/spec/updateStrategy/partition", p})
 	}
-	// Setting the resource version makes the server refuse the patch when the set has changed meanwhile.
-	ops := []op{{"replace", "/metadata/resourceVersion", u.ResourceVersion}}
-	if w.Template != nil {
-		ops = append(ops, op{"replace", "/spec/template", w.Template})
-	}
-	if w.Partition != nil {
-		ops = append(ops, op{"add", "/spec/updateStrategy/partition", w.Partition})
-	}
-	annotation := "/metadata/annotations/" + strings.ReplaceAll(v1alpha1.AnnotationLock, "/", "~1")
-	switch {
-	case w.Lock != nil:
-		raw, err := json.Marshal(w.Lock)
-		if err != nil {
-			return fmt.Errorf("encoding the lock of InPlaceSet %s: %w", u.Workload, err)
-		}
-		if !u.annotated {
-			ops = append(ops, op{"add", "/metadata/annotations", map[string]string{}})
-		}
-		ops = append(ops, op{"add", annotation, string(raw)})
-	case w.Unlock:
-		ops = append(ops, op{Op: "remove", Path: annotation})
-	}
-	patch, err := json.Marshal(ops)
+	patch, err := patchOf(u, w, partition...)
 	if err != nil {
-		return fmt.Errorf("encoding a patch of InPlaceSet %s: %w", u.Workload, err)
+		return err
 	}
 	return s.Do(ctx, fmt.Sprintf("%s (InPlaceSet %s/%s)", w.What, u.Namespace, u.Workload), func(ctx context.Context, c fleet.Clients) error {
 		_, err := c.Periplus.AppsV1alpha1().InPlaceSets(u.Namespace).Patch(ctx, u.Workload, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})

@@ -24,21 +24,22 @@ type Kind interface {
 	// caches fill or cannot be trusted; err then says why, where that is known. ErrNotFound where there is none. A ref with neither name nor selector
 	// means all workloads of the kind, and then units of different workloads may share a name.
 	Observe(s Session, member, namespace string, ref v1alpha1.WorkloadRef) (units []Unit, synced bool, err error)
-	// Write makes one write to the unit's workload. It conflicts when the workload is not as it was observed.
-	Write(ctx context.Context, s Session, u *Unit, w Write) error
+	// Write makes one write to a workload. It conflicts when the workload is not as it was observed.
+	Write(ctx context.Context, s Session, o Object, w Write) error
 	// Template reads the template of a revision that the unit's workload had before, from its history in the member's API server. ErrNotFound where
 	// the history does not go back so far.
 	Template(ctx context.Context, s Session, u *Unit, revision string) (*corev1.PodTemplateSpec, error)
-	// Get reads one workload's lock and identity from the member's API server itself, for when no watch runs. ErrNotFound where it is gone.
-	Get(ctx context.Context, s Session, member, namespace, name string) (*Unit, error)
+	// Get reads one workload with its units, and without their pods, from the member's API server itself, for when no watch runs. ErrNotFound where it is gone.
+	Get(ctx context.Context, s Session, member, namespace, name string) (Object, error)
 }
 
 // Write is what one write changes; fields left nil stay.
 type Write struct {
 	// What is done, in words, for errors and events.
-	What      string
-	Template  *corev1.PodTemplateSpec
-	Partition *intstr.IntOrString
+	What     string
+	Template *corev1.PodTemplateSpec
+	// Partitions by the unit's name; those of units that are not named stay.
+	Partitions map[string]intstr.IntOrString
 	// Lock to take, or Unlock to let go of it.
 	Lock   *v1alpha1.Lock
 	Unlock bool
@@ -62,5 +63,5 @@ func (k Kinds) names() string {
 
 // NewKinds returns the adapters of all kinds that stages can move.
 func NewKinds(c clock.PassiveClock) Kinds {
-	return Kinds{"InPlaceSet": &inPlaceSets{clock: c}}
+	return Kinds{"InPlaceSet": &inPlaceSets{clock: c}, "CafeDeployment": &cafeDeployments{clock: c}}
 }

@@ -13,10 +13,16 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
+
+	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/inplace"
 )
 
 // byOwner indexes pods by the namespace and name of the object that controls them.
 const byOwner = "periplus-owner"
+
+// byDeployment indexes pods by the namespace and name of the CafeDeployment that their label names.
+const byDeployment = "periplus-deployment"
 
 // newPodInformer watches the pods of a namespace that carry label, without what stages never look at.
 func newPodInformer(kube kubernetes.Interface, namespace, label string) cache.SharedIndexInformer {
@@ -36,6 +42,11 @@ func newPodInformer(kube kubernetes.Interface, namespace, label string) cache.Sh
 		}
 		if owner := metav1.GetControllerOf(pod); owner != nil {
 			return []string{ownerKey(pod.Namespace, owner.Name)}, nil
+		}
+		return nil, nil
+	}, byDeployment: func(obj any) ([]string, error) {
+		if pod, ok := obj.(*corev1.Pod); ok && pod.Labels[appsv1alpha1.LabelCafeDeployment] != "" {
+			return []string{ownerKey(pod.Namespace, pod.Labels[appsv1alpha1.LabelCafeDeployment])}, nil
 		}
 		return nil, nil
 	}})
@@ -82,6 +93,21 @@ func podsOf(inf cache.SharedIndexInformer, namespace, owner string, uid types.UI
 	return out, nil
 }
 
+// podsLabelled are the pods that a label names as those of a CafeDeployment, and that have not ended.
+func podsLabelled(inf cache.SharedIndexInformer, namespace, deployment string) ([]*corev1.Pod, error) {
+	objs, err := inf.GetIndexer().ByIndex(byDeployment, ownerKey(namespace, deployment))
+	if err != nil {
+		return nil, fmt.Errorf("listing the pods of CafeDeployment %s: %w", deployment, err)
+	}
+	out := make([]*corev1.Pod, 0, len(objs))
+	for _, o := range objs {
+		if pod, ok := o.(*corev1.Pod); ok && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed {
+			out = append(out, pod)
+		}
+	}
+	return out, nil
+}
+
 // podOf reads what all kinds of workload have in common.
 func podOf(pod *corev1.Pod) Pod {
 	p := Pod{
@@ -120,6 +146,20 @@ var (
 	crashes = map[string]bool{"CrashLoopBackOff": true, "CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true}
 	unpulls = map[string]bool{"ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true}
 )
+
+// fill adds what is to be said of a pod that may be changed in place, once it is known whether it is updated. A pod that is only ever rebuilt has neither gate nor
+// record, and of such a one it comes to what the cluster itself says.
+func (p *Pod) fill(pod *corev1.Pod, minReadySeconds int32, now time.Time) {
+	p.Available = inplace.Available(pod, minReadySeconds, now)
+	p.Restarts, p.Begun = inplace.RestartsSince(pod), inplace.Begun(pod)
+	p.TakenOut = inplace.ClosedFor(pod) != ""
+	p.Failing = isFailing(pod, p.Updated)
+	if p.Ready && !p.Available {
+		if at := availableAt(pod, minReadySeconds); at.After(now) {
+			p.AvailableAt = at
+		}
+	}
+}
 
 // isFailing says whether a container of a pod will not get up by waiting. For a moment after a change in place the kubelet still says what was the
 // matter with the image before: a crash counts only once the pod runs what it wants (updated), a failed pull only where it is of the image wanted.

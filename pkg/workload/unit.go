@@ -16,10 +16,12 @@ type Unit struct {
 	Member string
 	// Name of the unit, such as a data centre.
 	Name string
-	// Kind and Workload name the object that holds the unit's pods; Namespace is where it stands.
+	// Kind and Workload name the object that holds the unit's pods; Namespace is where it stands. Shared is true where such an object can hold several units:
+	// then lock, template and revisions are those of all of them.
 	Kind      string
 	Namespace string
 	Workload  string
+	Shared    bool
 	UID       types.UID
 	// ResourceVersion that a write must meet.
 	ResourceVersion string
@@ -28,9 +30,12 @@ type Unit struct {
 	// Deleting is true once the object is being deleted.
 	Deleting bool
 
+	// Replicas that the unit is to have; of a shared workload its controller says so, and they are good only while Observed.
 	Replicas  int32
 	Partition *intstr.IntOrString
-	Paused    bool
+	// Own is true where the workload goes by groups of its own, and Partition is how far these are: it follows partitions once one is written.
+	Own    bool
+	Paused bool
 	// Revision that held back pods are on, and UpdateRevision of the template. Good only while Observed.
 	Revision       string
 	UpdateRevision string
@@ -141,19 +146,6 @@ func (u *Unit) Count() Counts {
 func (u *Unit) PlanState() plan.UnitState {
 	c := u.Count()
 	return plan.UnitState{Replicas: u.Replicas, Partition: u.Partition, Pods: c.Pods, Updated: c.Started, UpdatedAvailable: c.UpdatedAvailable, OldUnavailable: c.OldUnavailable, OldSettling: c.OldSettling}
-}
-
-// Previous is the unit's state as a record keeps it.
-func (u *Unit) Previous() v1alpha1.Previous {
-	p := v1alpha1.Previous{Revision: u.Revision}
-	if u.UpdateRevision != u.Revision {
-		p.UpdateRevision = u.UpdateRevision
-	}
-	if u.Partition != nil {
-		v := *u.Partition
-		p.Partition = &v
-	}
-	return p
 }
 
 // Failing returns the first pod on its way to the update revision that will not get there by waiting, or nil.

@@ -20,8 +20,8 @@ import (
 type Task struct{}
 
 var (
-	_ stage.Task  = Task{}
-	_ stage.Baker = Task{}
+	_ stage.Moving = Task{}
+	_ stage.Baker  = Task{}
 )
 
 // Kind implements stage.Task.
@@ -41,13 +41,13 @@ func (Task) Scope(spec stage.Spec) *stage.Scope {
 // Bake implements stage.Baker.
 func (Task) Bake(spec stage.Spec) *metav1.Duration { return spec.(*v1alpha1.CanarySpec).Bake }
 
-// Step implements stage.Task.
-func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
+// Mover implements stage.Moving.
+func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 	spec, ok := run.Spec.(*v1alpha1.CanarySpec)
 	if !ok {
-		return stage.Outcome{}, fmt.Errorf("a %T is not the spec of a canary", run.Spec)
+		return nil, fmt.Errorf("a %T is not the spec of a canary", run.Spec)
 	}
-	mover := stage.Mover{
+	return &stage.Mover{
 		Rollout: &spec.Rollout,
 		Check: func(units []plan.Unit, p *field.Path) field.ErrorList {
 			return plan.CheckCanary(units, spec.Pods, spec.Unit, p)
@@ -55,6 +55,14 @@ func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 		Steps:   func(units []plan.Unit) []plan.Step { return plan.Canary(units, spec.Pods, spec.Unit) },
 		Bake:    bake(spec),
 		Results: func(units []workload.Unit) map[string]string { return results(run, units) },
+	}, nil
+}
+
+// Step implements stage.Task.
+func (t Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
+	mover, err := t.Mover(run)
+	if err != nil {
+		return stage.Outcome{}, err
 	}
 	return mover.Step(ctx, run)
 }

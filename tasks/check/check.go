@@ -15,7 +15,13 @@ import (
 // Task is the check.
 type Task struct{}
 
-var _ stage.Task = Task{}
+var (
+	_ stage.Task   = Task{}
+	_ stage.Teller = Task{}
+)
+
+// nothing is why a check without guards fails.
+const nothing = "spec.guards: there is nothing to check: neither the stage nor its target has guards"
 
 // Kind implements stage.Task.
 func (Task) Kind() string { return "Check" }
@@ -36,6 +42,14 @@ func (Task) Scope(spec stage.Spec) *stage.Scope {
 	}
 }
 
+// Tell implements stage.Teller.
+func (Task) Tell(_ context.Context, run *stage.Run) (stage.Told, error) {
+	if len(run.Admitted.Guards) == 0 {
+		return stage.Told{Wrong: []string{nothing}}, nil
+	}
+	return stage.Told{Facts: []string{"judges its guards once"}}, nil
+}
+
 // Step implements stage.Task. A guard that cannot be judged yet is waited for; what is judged is judged anew then, so that all hold at one moment.
 func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 	if _, ok := run.Spec.(*v1alpha1.CheckSpec); !ok {
@@ -51,7 +65,7 @@ func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
 	}
 	run.Progress(world, members, stage.LetGo)
 	if len(run.Admitted.Guards) == 0 {
-		return stage.Fail(stage.ReasonInvalid, "spec.guards: there is nothing to check: neither the stage nor its target has guards"), nil
+		return stage.Fail(stage.ReasonInvalid, nothing), nil
 	}
 	// What can be seen is judged: a member that cannot be reached hides nothing of the others.
 	var seen []string

@@ -25,7 +25,7 @@ func (h *hop) first(ctx context.Context) (*stage.Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if wrong := h.misfit(p); wrong != "" {
+	if wrong := misfit(h.run, h.spec, p); wrong != "" {
 		out := stage.Fail(stage.ReasonInvalid, wrong)
 		return &out, nil
 	}
@@ -38,13 +38,13 @@ func (h *hop) first(ctx context.Context) (*stage.Outcome, error) {
 }
 
 // misfit says what is wrong with a Pipeline that is to be carried: that it is not there, takes no such param, or wants one that is not given.
-func (h *hop) misfit(p *pipelinev1.Pipeline) string {
+func misfit(run *stage.Run, spec *v1alpha1.ClusterHopSpec, p *pipelinev1.Pipeline) string {
 	at := "spec.pipelineRef.name: "
 	if p == nil {
-		return fmt.Sprintf("%sthere is no Pipeline %q in namespace %s", at, h.spec.PipelineRef.Name, h.run.Namespace)
+		return fmt.Sprintf("%sthere is no Pipeline %q in namespace %s", at, spec.PipelineRef.Name, run.Namespace)
 	}
-	given := []string{h.spec.MemberParam}
-	for _, prm := range h.spec.Params {
+	given := []string{spec.MemberParam}
+	for _, prm := range spec.Params {
 		given = append(given, prm.Name)
 	}
 	var wrong, declared []string

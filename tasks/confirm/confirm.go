@@ -38,37 +38,18 @@ func (Task) Step(_ context.Context, run *stage.Run) (stage.Outcome, error) {
 	if !ok {
 		return stage.Outcome{}, fmt.Errorf("a %T is not the spec of a confirm", run.Spec)
 	}
-	q := run.Ask(v1alpha1.Question{
-		Message: spec.Message, Approvers: spec.Approvers, Required: spec.Required, ForbidInitiator: spec.ForbidInitiator,
-	})
-	if spec.ForbidInitiator && run.Initiator == "" {
-		return stage.Fail(stage.ReasonInitiatorHidden, "spec.forbidInitiator is set, and it is not known who started the release: "+
-			"install the admission policies of config/hub, and start releases as PipelineRuns"), nil
-	}
-	yes, no := q.Tally()
+	yes, no, out := run.Confirmed(spec, "", "")
 	switch {
-	case len(no) > 0:
-		out := stage.Fail(stage.ReasonRejected, fmt.Sprintf("rejected by %s%s", no[0].User, said(no[0].Message)))
-		out.Results = results(v1alpha1.Reject, no[:1])
-		return out, nil
-	case len(yes) >= int(q.Required):
+	case out == nil:
 		names := make([]string, 0, len(yes))
 		for _, a := range yes {
-			names = append(names, a.User+said(a.Message))
+			names = append(names, a.User+stage.Said(a.Message))
 		}
 		return stage.Done("approved by "+strings.Join(names, ", "), results(v1alpha1.Approve, yes)), nil
+	case len(no) > 0:
+		out.Results = results(v1alpha1.Reject, no[:1])
 	}
-	out := stage.Wait(stage.ReasonAwaitApproval, fmt.Sprintf("%d of %d approvals%s", len(yes), q.Required, said(spec.Message)))
-	out.Who = q.Who()
-	out.Command = fmt.Sprintf("periplus confirm %s -n %s --message '...'", run.Root.Name, run.Namespace)
-	return out, nil
-}
-
-func said(message string) string {
-	if message == "" {
-		return ""
-	}
-	return ": " + message
+	return *out, nil
 }
 
 func results(d v1alpha1.Decision, answers []v1alpha1.Answer) map[string]string {

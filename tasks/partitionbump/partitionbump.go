@@ -16,7 +16,7 @@ import (
 // Task is the partition bump.
 type Task struct{}
 
-var _ stage.Task = Task{}
+var _ stage.Moving = Task{}
 
 // Kind implements stage.Task.
 func (Task) Kind() string { return "PartitionBump" }
@@ -32,19 +32,27 @@ func (Task) Scope(spec stage.Spec) *stage.Scope {
 	return stage.RolloutScope(&spec.(*v1alpha1.PartitionBumpSpec).Rollout)
 }
 
-// Step implements stage.Task.
-func (Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
+// Mover implements stage.Moving.
+func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 	spec, ok := run.Spec.(*v1alpha1.PartitionBumpSpec)
 	if !ok {
-		return stage.Outcome{}, fmt.Errorf("a %T is not the spec of a partition bump", run.Spec)
+		return nil, fmt.Errorf("a %T is not the spec of a partition bump", run.Spec)
 	}
-	mover := stage.Mover{
+	return &stage.Mover{
 		Rollout: &spec.Rollout,
 		Check: func(units []plan.Unit, p *field.Path) field.ErrorList {
 			return plan.CheckBump(units, spec, p)
 		},
 		Steps:   func(units []plan.Unit) []plan.Step { return plan.Bump(units, spec) },
 		Results: func(units []workload.Unit) map[string]string { return results(run, units) },
+	}, nil
+}
+
+// Step implements stage.Task.
+func (t Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
+	mover, err := t.Mover(run)
+	if err != nil {
+		return stage.Outcome{}, err
 	}
 	return mover.Step(ctx, run)
 }

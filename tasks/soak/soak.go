@@ -16,7 +16,10 @@ import (
 // Task is the soak.
 type Task struct{}
 
-var _ stage.Task = Task{}
+var (
+	_ stage.Task   = Task{}
+	_ stage.Teller = Task{}
+)
 
 // Kind implements stage.Task.
 func (Task) Kind() string { return "Soak" }
@@ -38,6 +41,15 @@ func (Task) Scope(spec stage.Spec) *stage.Scope {
 		MemberPath: func(p *field.Path, i int) *field.Path { return p.Child("members").Index(i) },
 		Guards:     s.Guards, GuardSets: s.GuardSets,
 	}
+}
+
+// Tell implements stage.Teller.
+func (Task) Tell(_ context.Context, run *stage.Run) (stage.Told, error) {
+	spec, ok := run.Spec.(*v1alpha1.SoakSpec)
+	if !ok {
+		return stage.Told{}, fmt.Errorf("a %T is not the spec of a soak", run.Spec)
+	}
+	return stage.Told{Facts: []string{fmt.Sprintf("lets %s pass", spec.Duration.Duration)}}, nil
 }
 
 // state of the soak.

@@ -19,7 +19,10 @@ const patience = 5 * time.Second
 // Task is the window.
 type Task struct{}
 
-var _ stage.Task = Task{}
+var (
+	_ stage.Task   = Task{}
+	_ stage.Teller = Task{}
+)
 
 // Kind implements stage.Task.
 func (Task) Kind() string { return "Window" }
@@ -32,6 +35,38 @@ func (Task) NewSpec() stage.Spec { return &v1alpha1.WindowSpec{} }
 
 // Scope implements stage.Task: a window looks at no member, only at what freezes it.
 func (Task) Scope(stage.Spec) *stage.Scope { return nil }
+
+// Tell implements stage.Teller.
+func (Task) Tell(_ context.Context, run *stage.Run) (stage.Told, error) {
+	spec, ok := run.Spec.(*v1alpha1.WindowSpec)
+	if !ok {
+		return stage.Told{}, fmt.Errorf("a %T is not the spec of a window", run.Spec)
+	}
+	var told stage.Told
+	frozen, err := run.Frozen(spec.Members, false)
+	if errors.Is(err, fleet.ErrUnknownMember) {
+		told.Wrong, err = append(told.Wrong, "spec.members: "+err.Error()), nil
+	}
+	if err != nil {
+		return stage.Told{}, err
+	}
+	if out := stage.FrozenOutcome(frozen); out != nil {
+		told.Notes = append(told.Notes, "now: "+out.Message)
+	}
+	if len(spec.Windows) == 0 {
+		told.Facts = append(told.Facts, "waits until nothing is frozen")
+		return told, nil
+	}
+	told.Facts = append(told.Facts, "waits for "+stage.WindowWords(spec.Windows, spec.TimeZone))
+	set, err := windows.New(spec.Windows, spec.TimeZone)
+	if err != nil {
+		return stage.Told{}, fmt.Errorf("spec.windows, which were admitted: %w", err)
+	}
+	if standing := set.At(run.Now); !standing.Open {
+		told.Notes = append(told.Notes, "now: "+closed(standing, spec))
+	}
+	return told, nil
+}
 
 // Step implements stage.Task.
 func (Task) Step(_ context.Context, run *stage.Run) (stage.Outcome, error) {

@@ -133,7 +133,7 @@ var kinds = []kindOf{
 func TestInPlace(t *testing.T) {
 	const member = "m1"
 	b := newBenchOn(t, []string{member})
-	r := newReport(t, "", "pods", "seconds", "pods/s", "× InPlaceSet", "writes to pods, each, of everybody", "requests of ours a pod", "controller CPU a pod", "peak memory")
+	r := newReport(t, "", "pods", "seconds", "pods/s", "× InPlaceSet", "writes to pods, each, of everybody", "requests of ours a pod", "controller CPU a pod", "peak memory", "CPU of each process a pod, ms")
 	for size := range strings.SplitSeq(*inPlaceSizes, ",") {
 		n := 0
 		if _, err := fmt.Sscan(size, &n); err != nil {
@@ -160,8 +160,9 @@ func TestInPlace(t *testing.T) {
 				if base[what] > 0 {
 					ratio = fmt.Sprintf("%.2f", took.Seconds()/base[what].Seconds())
 				}
-				r.row(kind.name+", "+what, fmt.Sprint(n), fmt.Sprintf("%.1f", took.Seconds()), fmt.Sprintf("%.0f", float64(n)/took.Seconds()), ratio, u.perPod(n), ours, cpu, peak)
-				t.Logf("%s, %s, %d pods: %s, ours %.2f a pod, CPU %s, peak %d MB", kind.name, what, n, took.Round(time.Millisecond), u.ours/float64(n), u.cpu, u.peak>>20)
+				r.row(kind.name+", "+what, fmt.Sprint(n), fmt.Sprintf("%.1f", took.Seconds()), fmt.Sprintf("%.0f", float64(n)/took.Seconds()), ratio, u.perPod(n), ours, cpu, peak, perPodCPU(u.all, n))
+				t.Logf("%s, %s, %d pods: %s, ours %.2f a pod, CPU %s, peak %d MB, ms a pod: %s, writes: %s", kind.name, what, n, took.Round(time.Millisecond), u.ours/float64(n), u.cpu, u.peak>>20,
+					perPodCPU(u.all, n), u.perPod(n))
 			}
 			limits := strings.Split(*inPlaceLimits, ",")
 			measure("creation", image(1), func() { b.apply(member, kind.manifest(b, n, limits[0])) })
@@ -204,7 +205,7 @@ func (b *bench) atRest(r *report, member string) {
 	time.Sleep(*inPlaceRest) // what happens in it is what is measured.
 	u := m.read()
 	r.row("InPlaceSet, at rest", fmt.Sprintf("%d x %d", sets, each), fmt.Sprintf("%.0f", inPlaceRest.Seconds()), "", "", "", fmt.Sprintf("%.0f in all", u.ours),
-		fmt.Sprintf("%.1f ms in all", 1000*u.cpu.Seconds()), fmt.Sprintf("%d MB", u.peak>>20))
+		fmt.Sprintf("%.1f ms in all", 1000*u.cpu.Seconds()), fmt.Sprintf("%d MB", u.peak>>20), "in all: "+perPodCPU(u.all, 1))
 	for i := range sets {
 		must(0, b.apps[member].AppsV1alpha1().InPlaceSets(b.ns).Delete(context.Background(), fmt.Sprintf("rest-%d", i), metav1.DeleteOptions{}))(b.t)
 	}

@@ -24,6 +24,7 @@ type meter struct {
 	part    string
 	before  map[string]float64
 	cpu     time.Duration
+	all     map[string]time.Duration
 }
 
 // meter begins to count. It also begins a new peak of the part's memory (Linux: 5 into clear_refs).
@@ -32,7 +33,7 @@ func (b *bench) meter(cluster, part string) *meter {
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", b.pid(cluster, part)), []byte("5"), 0o200); err != nil {
 		b.t.Fatalf("beginning a new peak of the memory of %s: %v", part, err)
 	}
-	return &meter{b: b, cluster: cluster, part: part, before: b.writes(cluster), cpu: b.cpu(cluster, part)}
+	return &meter{b: b, cluster: cluster, part: part, before: b.writes(cluster), cpu: b.cpu(cluster, part), all: b.processes(cluster)}
 }
 
 // cost is what was counted.
@@ -41,12 +42,17 @@ type cost struct {
 	pods map[string]float64
 	ours float64
 	cpu  time.Duration
+	// all is the processor time of every process that had a part in it.
+	all  map[string]time.Duration
 	peak int64 // bytes
 }
 
 func (m *meter) read() cost {
 	m.b.t.Helper()
-	u := cost{pods: map[string]float64{}, cpu: m.b.cpu(m.cluster, m.part) - m.cpu, peak: m.b.peak(m.cluster, m.part)}
+	u := cost{pods: map[string]float64{}, cpu: m.b.cpu(m.cluster, m.part) - m.cpu, all: m.b.processes(m.cluster), peak: m.b.peak(m.cluster, m.part)}
+	for name, before := range m.all {
+		u.all[name] -= before
+	}
 	for key, now := range m.b.writes(m.cluster) {
 		n := now - m.before[key]
 		switch {

@@ -18,6 +18,7 @@ func TestKubelet(t *testing.T) {
 	c := newCluster(t)
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"a pod without gates becomes ready with addresses, a start time and phase Running":          plainPod,
+		"a container that nothing probes is ready as soon as it runs, first and after a change":     unprobed,
 		"a pod is ready only when its containers and every gate are":                                gates,
 		"an image change restarts that container in the same pod and no other":                      imageChange,
 		"the new observedGeneration is published while the old container is still there":            observedGeneration,
@@ -57,6 +58,22 @@ func plainPod(t *testing.T, c *cluster) {
 			t.Errorf("condition %s is %s of generation %d, want True of %d", kind, got.Status, got.ObservedGeneration, p.Generation)
 		}
 	}
+}
+
+func unprobed(t *testing.T, c *cluster) {
+	l := c.create(t, pod(container("app", image("GOOD"))))
+	begin := l.await("it is accepted", func(p *corev1.Pod) bool { return p.Status.StartTime != nil })
+	old := l.await("it is ready", ready)
+	l.setImage("app", image("OTHER"))
+	l.await("it is ready with a new container", renewed(old, "app"))
+	if anyOf(l.since(begin), runsUnready) {
+		t.Error("its container ran and was not ready")
+	}
+}
+
+func runsUnready(p *corev1.Pod) bool {
+	s := status(p, "app")
+	return s.State.Running != nil && !s.Ready
 }
 
 func gates(t *testing.T, c *cluster) {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // failureLabel is what simulated nodes understand; see docs/local-fleet.md.
@@ -26,6 +27,7 @@ func TestSimulation(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *cluster){
 		"a change of cpu to more than 64 is infeasible, until it is taken back":     resizeInfeasible,
 		"a slow image keeps its pod waiting and then runs":                          slow,
+		"a container with a readiness probe runs for a moment before it is ready":   probed,
 		"pods on a node that fails are not ready, and are again when it comes back": nodeFailure,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, c) })
@@ -40,6 +42,14 @@ func slow(t *testing.T, c *cluster) {
 	if took := condition(p, corev1.PodReady).LastTransitionTime.Sub(begin.Status.StartTime.Time); took < 3*time.Second {
 		t.Errorf("it took %s, which is not slow", took)
 	}
+}
+
+func probed(t *testing.T, c *cluster) {
+	app := container("app", image("GOOD"))
+	app.ReadinessProbe = &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(80)}}}
+	l := c.create(t, pod(app))
+	l.await("its container runs and is not ready", runsUnready)
+	l.await("it is ready", ready)
 }
 
 func nodeFailure(t *testing.T, c *cluster) {

@@ -41,6 +41,7 @@ var members = []string{"m1", "m2"}
 type port struct {
 	t       *testing.T
 	ns      string
+	app     string // the example under docs/examples
 	fleet   *localfleet.Running
 	checks  string // the checkout
 	tekton  tektonclient.Interface
@@ -69,7 +70,7 @@ func newPort(t *testing.T) *port {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &port{t: t, fleet: fleet, checks: checkout, apps: map[string]versioned.Interface{}, kube: map[string]kubernetes.Interface{}}
+	p := &port{t: t, app: "productpage", fleet: fleet, checks: checkout, apps: map[string]versioned.Interface{}, kube: map[string]kubernetes.Interface{}}
 	p.ns = "e2e-" + strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
 	// What is cut off, and an earlier run on the same fleet, still have names of their own.
 	p.ns = fmt.Sprintf("%s-%04x", strings.Trim(p.ns[:min(len(p.ns), 40)], "-"), rand.IntN(1<<16)) // #nosec G404 -- a name.
@@ -136,10 +137,10 @@ func (p *port) withoutFinally() {
 	p.apply("hub", tasks)
 }
 
-// example reads one of docs/examples/productpage, for this test's namespace.
+// example reads one file of the example, for this test's namespace.
 func (p *port) example(file string) string {
 	p.t.Helper()
-	raw := must(os.ReadFile(filepath.Join(p.checks, "docs/examples/productpage", file)))(p.t)
+	raw := must(os.ReadFile(filepath.Join(p.checks, "docs/examples", p.app, file)))(p.t)
 	s := strings.ReplaceAll(string(raw), "namespace: demo", "namespace: "+p.ns)
 	return strings.ReplaceAll(s, "name: demo\n", "name: "+p.ns+"\n")
 }
@@ -147,7 +148,7 @@ func (p *port) example(file string) string {
 // release creates the example's PipelineRun as alice, with an image and changes to the manifest.
 func (p *port) release(image string, replace ...string) string {
 	p.t.Helper()
-	s := strings.NewReplacer(replace...).Replace(strings.Replace(p.example("run.yaml"), "productpage:v2", image, 1))
+	s := strings.NewReplacer(replace...).Replace(strings.Replace(p.example("run.yaml"), p.app+":v2", image, 1))
 	out := p.create("hub", "alice", s)
 	return strings.TrimSpace(strings.TrimSuffix(strings.TrimPrefix(out, "pipelinerun.tekton.dev/"), " created"))
 }
@@ -253,7 +254,7 @@ func (p *port) scene() string {
 		b.WriteString(out + "\n")
 	}
 	for _, m := range members {
-		out, _ := p.command("", m, "", "kubectl", "get", "inplacesets,pods", "-n", p.ns)
+		out, _ := p.command("", m, "", "kubectl", "get", "cafedeployments,inplacesets,pods", "-n", p.ns)
 		b.WriteString(m + ":\n" + out + "\n")
 	}
 	return b.String()

@@ -21,6 +21,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
+	"github.com/periplus-dev/periplus/tasks/betabatch"
 	"github.com/periplus-dev/periplus/tasks/canary"
 	"github.com/periplus-dev/periplus/tasks/check"
 	"github.com/periplus-dev/periplus/tasks/clusterhop"
@@ -34,7 +35,7 @@ import (
 // tasks are the stages that the hub runs, as cmd/controller has them.
 func tasks() []stage.Task {
 	return []stage.Task{
-		canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, check.Task{}, window.Task{},
+		betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, check.Task{}, window.Task{},
 	}
 }
 

@@ -26,6 +26,13 @@ func question(task string, required int32, answers ...stages.Answer) *stages.Que
 	return &stages.Question{ID: task, Message: "go on?", Approvers: stages.Approvers{Groups: []string{"sre"}}, Required: required, Answers: answers}
 }
 
+// group is the question before a group of a stage that asks between groups.
+func group(n int) *stages.Question {
+	q := question(fmt.Sprintf("groups-group-%d", n), 1)
+	q.About = fmt.Sprintf("group %d of 3 (batch %d: 2 in dca)", n, n-1)
+	return q
+}
+
 func asking(t *testing.T, task string, q *stages.Question) *pipelinev1beta1.CustomRun {
 	return clitest.Stage(t, root, task, "Confirm", stages.RunStatus{Attempt: 1, Question: q})
 }
@@ -84,6 +91,22 @@ func TestAnswering(t *testing.T) {
 			runs:    func(t *testing.T) []runtime.Object { return []runtime.Object{asking(t, "confirm-m1", one)} },
 			prepare: func(t *testing.T, h *clitest.Hub) { stageReacts(t, h, root+"-confirm-m1", countIt(t, one)) },
 			want:    "recorded: bob approved confirm-m1 (1 of 1); productpage-v2 goes on",
+		},
+		{
+			name: "of a stage that asks between groups it is said which group that was", args: []string{root},
+			runs:    func(t *testing.T) []runtime.Object { return []runtime.Object{asking(t, "groups", group(2))} },
+			prepare: func(t *testing.T, h *clitest.Hub) { stageReacts(t, h, root+"-groups", countIt(t, group(2))) },
+			want:    "recorded: bob approved group 2 of 3 (batch 1: 2 in dca) of groups (1 of 1); productpage-v2 goes on",
+		},
+		{
+			name: "a stage that is at the next group already says so", args: []string{root},
+			runs: func(t *testing.T) []runtime.Object { return []runtime.Object{asking(t, "groups", group(2))} },
+			prepare: func(t *testing.T, h *clitest.Hub) {
+				stageReacts(t, h, root+"-groups", func(_ *stages.Approval, run *pipelinev1beta1.CustomRun) {
+					clitest.SetStatus(t, run, stages.RunStatus{Attempt: 1, Question: group(3)})
+				})
+			},
+			wantErr: "stage groups does not ask this any more (it asks about group 3 of 3 (batch 2: 2 in dca)); answer again if it still asks",
 		},
 		{
 			name: "the first of two says who is still wanted", args: []string{root},

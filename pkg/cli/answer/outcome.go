@@ -114,14 +114,22 @@ func (a *command) counted(r *run.Run, now, asked *pipelinev1beta1.CustomRun, app
 	case screen.Done(now):
 		return "", true, fmt.Errorf("stage %s ended before it counted the answer: %s", stage, ending(now))
 	case q == nil || q.ID != approval.Spec.Question:
-		return "", true, fmt.Errorf("stage %s does not ask this any more (it is at another attempt); answer again if it still asks", stage)
+		now := "it is at another attempt"
+		if q != nil && q.About != "" {
+			now = "it asks about " + q.About
+		}
+		return "", true, fmt.Errorf("stage %s does not ask this any more (%s); answer again if it still asks", stage, now)
 	}
 	return "", false, nil
 }
 
 func recorded(r *run.Run, now *pipelinev1beta1.CustomRun, stage string, q *stages.Question, answer stages.Answer) string {
+	what := stage
+	if q.About != "" {
+		what = q.About + " of " + stage
+	}
 	if answer.Decision == stages.Reject {
-		return fmt.Sprintf("recorded: %s rejected %s; the stage ends", answer.User, stage)
+		return fmt.Sprintf("recorded: %s rejected %s; the stage ends", answer.User, what)
 	}
 	required := max(1, q.Required)
 	yes := int32(0)
@@ -130,7 +138,7 @@ func recorded(r *run.Run, now *pipelinev1beta1.CustomRun, stage string, q *stage
 			yes++
 		}
 	}
-	said := fmt.Sprintf("recorded: %s approved %s (%d of %d)", answer.User, stage, yes, required)
+	said := fmt.Sprintf("recorded: %s approved %s (%d of %d)", answer.User, what, yes, required)
 	if yes >= required {
 		return said + "; " + r.Name() + " goes on"
 	}

@@ -9,11 +9,15 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/utils/clock"
 
+	"github.com/periplus-dev/periplus/pkg/cli/follow"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/run"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
 	"github.com/periplus-dev/periplus/pkg/cli/terminal"
 )
+
+// notSucceeded is the exit code of --watch for a run that did not succeed.
+const notSucceeded = 1
 
 // patience is how long a hub may take to answer what is asked once.
 const patience = 30 * time.Second
@@ -85,7 +89,7 @@ func (g *command) run(ctx context.Context, args []string) error {
 	r, err := run.Read(reading, h, args[0])
 	if err != nil {
 		if g.watch {
-			return ended{code: cannotWatch, err: err}
+			return follow.Ended{Code: follow.CannotFollow, Err: err}
 		}
 		return err
 	}
@@ -99,6 +103,18 @@ func (g *command) run(ctx context.Context, args []string) error {
 	look := g.out.Look()
 	look.Height = 0 // what does not fit can be scrolled back to
 	_, err = g.out.Write([]byte(screen.Render(m, look)))
+	return err
+}
+
+// follow shows the run as it goes until it is over.
+func (g *command) follow(ctx context.Context, h *hub.Hub, r *run.Run) error {
+	last, err := follow.Run(ctx, follow.Options{
+		Hub: h, Run: r, Clock: g.clock, Out: g.out, Format: g.output,
+		Model: func(o screen.Objects) *screen.Model { return g.model(h, o) },
+	})
+	if err == nil && last.Verdict.State != screen.StateSucceeded {
+		return follow.Ended{Code: notSucceeded}
+	}
 	return err
 }
 

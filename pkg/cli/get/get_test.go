@@ -24,6 +24,7 @@ import (
 
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/cli/clitest"
+	"github.com/periplus-dev/periplus/pkg/cli/follow"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
 	"github.com/periplus-dev/periplus/pkg/cli/terminal"
@@ -146,7 +147,7 @@ func start(ctx context.Context, g *command) chan error {
 }
 
 func exitCode(err error) int {
-	var e ended
+	var e follow.Ended
 	if errors.As(err, &e) {
 		return e.ExitCode()
 	}
@@ -206,7 +207,7 @@ func TestWatchingEndsWithTheRunsExitCode(t *testing.T) {
 				t.Error(err)
 			}
 		}, notSucceeded},
-		{"130 when it is interrupted", func(_ *testing.T, _ *clitest.Hub, interrupt context.CancelFunc) { interrupt() }, interrupted},
+		{"130 when it is interrupted", func(_ *testing.T, _ *clitest.Hub, interrupt context.CancelFunc) { interrupt() }, follow.Interrupted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			ctx, interrupt := context.WithCancel(context.Background())
@@ -235,6 +236,12 @@ func TestACancelledRunIsWatchedUntilItsStagesHaveStopped(t *testing.T) {
 	p.await(t, "Cancelled at canary-m1")
 }
 
+// What a terminal is told: its second screen, and where a frame that is shown at once begins and ends.
+const (
+	open, shut           = "\x1b[?1049h", "\x1b[?1049l"
+	frameBegin, frameEnd = "\x1b[?2026h", "\x1b[J\x1b[?2026l"
+)
+
 func TestWatchingOnATerminalRedrawsInPlaceAndRestoresIt(t *testing.T) {
 	h, p := oneCanary(t), newPage()
 	ctx, interrupt := context.WithCancel(context.Background())
@@ -259,8 +266,8 @@ func TestWatchingOnATerminalRedrawsInPlaceAndRestoresIt(t *testing.T) {
 	clock.Step(time.Second) // the redraw of each second follows the size and the time
 	p.await(t, "1m01s ago")
 	interrupt()
-	if got := exitCode(<-over); got != interrupted {
-		t.Errorf("got exit code %d, want %d", got, interrupted)
+	if got := exitCode(<-over); got != follow.Interrupted {
+		t.Errorf("got exit code %d, want %d", got, follow.Interrupted)
 	}
 	text := p.String()
 	if strings.Count(text, open) != 1 || strings.Count(text, shut) != 1 {
@@ -298,8 +305,8 @@ func TestAHubThatStopsAnsweringIsSaidOnTheScreen(t *testing.T) {
 	refuse.Store(false)
 	p.await(t, "the hub answers again")
 	interrupt()
-	if got := exitCode(<-over); got != interrupted {
-		t.Errorf("got exit code %d, want %d", got, interrupted)
+	if got := exitCode(<-over); got != follow.Interrupted {
+		t.Errorf("got exit code %d, want %d", got, follow.Interrupted)
 	}
 }
 
@@ -438,8 +445,8 @@ func TestAPauseAndAFreezeAreSeenWhileWatching(t *testing.T) {
 	}
 	p.await(t, "network (everything)")
 	interrupt()
-	if got := exitCode(<-over); got != interrupted {
-		t.Errorf("got exit code %d, want %d", got, interrupted)
+	if got := exitCode(<-over); got != follow.Interrupted {
+		t.Errorf("got exit code %d, want %d", got, follow.Interrupted)
 	}
 	list := newPage()
 	if err := testCommand(h, plainTerminal(list), time.Minute).run(context.Background(), nil); err != nil || !strings.Contains(list.String(), "Paused by bob") {

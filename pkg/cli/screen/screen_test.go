@@ -54,6 +54,7 @@ var situations = []struct {
 	}},
 	{"canary-running", Look{Width: 100}, func(t *testing.T) *Model { return canaryRunning(t).model(72 * s) }},
 	{"canary-in-trouble", Look{Width: 100}, func(t *testing.T) *Model { return canaryInTrouble(t).model(95 * s) }},
+	{"group-waiting", Look{Width: 100}, func(t *testing.T) *Model { return groupWaiting(t).model(5*m + 42*s) }},
 	{"confirm-waiting", Look{Width: 100}, func(t *testing.T) *Model { return confirmWaiting(t).model(5*m + 42*s) }},
 	{"confirm-waiting-on-a-wide-screen", Look{Width: 200}, func(t *testing.T) *Model { return confirmWaiting(t).model(5*m + 42*s) }},
 	{"confirm-waiting-in-colour", Look{Width: 100, Colour: true}, func(t *testing.T) *Model { return confirmWaiting(t).model(5*m + 42*s) }},
@@ -252,6 +253,21 @@ func twoQuestions(t *testing.T) *Model {
 	})
 	st.stage("confirm-m2", "Confirm", 4*m, stages.RunStatus{Question: q, Waiting: &stages.Waiting{Reason: "AwaitingApproval", Since: at(4 * m)}})
 	return Build(st.o, Options{Now: began.Add(5 * m), Program: "kubectl periplus", Namespace: "-n shop", Flags: "--context hub"})
+}
+
+func groupWaiting(t *testing.T) *story {
+	st := afterCanary(t)
+	q := question("confirm-m1")
+	q.ID, q.About, q.Required = "confirm-m1-group-3", "group 3 of 4 (batch 2: 2 in m1/dca, 2 in m1/dcb)", 1
+	st.stage("confirm-m1", "BetaBatch", 3*m+14*s, stages.RunStatus{
+		Question: q, Members: []stages.MemberProgress{member("m1", unit("dca", 2, 2, 4, 2), unit("dcb", 2, 2, 4, 2))},
+		Step: &stages.StepStatus{Index: 2, Total: 4, What: "batch 1: 1 in m1/dca, 1 in m1/dcb"},
+		Waiting: &stages.Waiting{
+			Reason: "AwaitingApproval", For: "0 of 1 approvals: " + q.About + ": go on?", Since: at(3*m + 14*s), Until: atp(20 * m), Who: "anybody of sre, but not alice who started it",
+			Command: "periplus confirm productpage-v2 -n shop --message '...'",
+		},
+	})
+	return st
 }
 
 func firstMemberDone(t *testing.T) *story {

@@ -275,6 +275,9 @@ func asked(m *Model, g glyphs, room int, d detail) []line {
 	var out []line
 	for _, q := range m.Questions {
 		title := fmt.Sprintf("%s asks", q.Stage)
+		if q.About != "" {
+			title += " about " + oneLine(q.About)
+		}
 		if q.Message != "" {
 			title += fmt.Sprintf(` "%s"`, oneLine(q.Message))
 		}

@@ -102,6 +102,9 @@ func Wants(q stages.Question) string {
 		b.WriteString(", not who started the run,")
 	}
 	b.WriteString(" to approve")
+	if q.About != "" {
+		b.WriteString(" " + oneLine(q.About))
+	}
 	if q.Message != "" {
 		b.WriteString(` "` + oneLine(q.Message) + `"`)
 	}

@@ -35,6 +35,7 @@ import (
 	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/loop"
 	"github.com/periplus-dev/periplus/pkg/overlay"
+	"github.com/periplus-dev/periplus/pkg/revision"
 )
 
 const (
@@ -44,15 +45,13 @@ const (
 	concurrency = 16
 	// byOwner indexes what an InPlaceSet controls by the set's UID.
 	byOwner = "owner"
+	// Selector is what the controller's informers of pods and ControllerRevisions select by: ours alone. It goes into the context before the informers are made.
+	Selector = v1alpha1.LabelInPlaceSet
 )
 
-// Selector is the label by which the controller's informers watch pods and ControllerRevisions, for a binary that has other controllers as well.
-const Selector = v1alpha1.LabelInPlaceSet
-
-// WithSelector tells injection which pods and ControllerRevisions the controller's informers watch: ours alone. It goes into the context before
-// the informers are made.
+// WithSelector tells injection of Selector, where this controller is the only one.
 func WithSelector(ctx context.Context) context.Context {
-	return filteredfactory.WithSelectors(ctx, v1alpha1.LabelInPlaceSet)
+	return filteredfactory.WithSelectors(ctx, Selector)
 }
 
 // Parts are what the controller is made of. Informers are not started yet, and watch objects with LabelInPlaceSet; sets and slices all.
@@ -74,13 +73,15 @@ type Parts struct {
 func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	r := &reconciler{
 		kube: p.Kube, periplus: p.Periplus,
-		sets: listers.NewInPlaceSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), revisions: p.Revisions.GetIndexer(), slices: p.Slices.GetIndexer(),
+		sets: listers.NewInPlaceSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), slices: p.Slices.GetIndexer(),
 		budgets: p.Budgets.GetIndexer(), ledger: newLedger(),
 		clock: p.Clock, recorder: p.Recorder, drains: newDrains(), memory: newMemory(),
 		writesAtOnce: p.WritesAtOnce, enqueue: p.Enqueue, enqueueAfter: p.EnqueueAfter,
 	}
 	r.writtenPods = overlay.New(r.clock, ownerUID[*corev1.Pod])
-	r.writtenRevisions = overlay.New(r.clock, ownerUID[*appsv1.ControllerRevision])
+	r.book = &revision.Book{
+		Kube: p.Kube, Known: p.Revisions.GetIndexer(), ByOwner: byOwner, Written: overlay.New(r.clock, ownerUID[*appsv1.ControllerRevision]), Kind: kind, Label: v1alpha1.LabelInPlaceSet,
+	}
 	r.writtenSets = overlay.New(r.clock, func(set *v1alpha1.InPlaceSet) string { return string(set.UID) })
 
 	must(p.Sets.SetTransform(withoutManagedFields))
@@ -95,12 +96,12 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	handle(p.Sets, handlers[*v1alpha1.InPlaceSet]{set: r.setChanged, gone: func(set *v1alpha1.InPlaceSet) { r.enqueue(keyOf(set)) }})
 	handle(p.Pods, handlers[*corev1.Pod]{set: r.podChanged, gone: r.podGone})
 	handle(p.Revisions, handlers[*appsv1.ControllerRevision]{
-		set:  func(_, revision *appsv1.ControllerRevision) { r.writtenRevisions.Observed(revision) },
+		set:  func(_, now *appsv1.ControllerRevision) { r.book.Written.Observed(now) },
 		gone: r.revisionGone,
 	})
 	handle(p.Slices, handlers[*discoveryv1.EndpointSlice]{
-		set:  func(before, now *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(before, now)) },
-		gone: func(slice *discoveryv1.EndpointSlice) { r.wake(r.drains.sliceChanged(slice, nil)) },
+		set:  func(before, now *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(before, now)) },
+		gone: func(slice *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(slice, nil)) },
 	})
 	handle(p.Budgets, handlers[*policyv1.PodDisruptionBudget]{set: r.budgetChanged, gone: func(budget *policyv1.PodDisruptionBudget) {
 		r.wake(r.ledger.budgetChanged(types.NamespacedName{Namespace: budget.Namespace, Name: budget.Name}))
@@ -108,14 +109,14 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	return r.reconcile
 }
 
-// NewController wires the controller. The context must come from WithSelector.
+// NewController wires the controller. The informers' selectors in the context must have Selector among them.
 func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
-	sets, pods := inplaceset.Get(ctx), filteredpod.Get(ctx, v1alpha1.LabelInPlaceSet).Informer()
+	sets, pods := inplaceset.Get(ctx), filteredpod.Get(ctx, Selector).Informer()
 	var impl *controller.Impl
 	reconcile := Wire(Parts{
 		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx),
 		Sets: sets.Informer(), Pods: pods,
-		Revisions: filtered.Get(ctx, v1alpha1.LabelInPlaceSet).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(), Budgets: poddisruptionbudget.Get(ctx).Informer(),
+		Revisions: filtered.Get(ctx, Selector).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(), Budgets: poddisruptionbudget.Get(ctx).Informer(),
 		Clock: clock.RealClock{}, Recorder: newRecorder(ctx), WritesAtOnce: writesAtOnce,
 		Enqueue:      func(key types.NamespacedName) { impl.EnqueueKey(key) },
 		EnqueueAfter: func(key types.NamespacedName, after time.Duration) { impl.EnqueueKeyAfter(key, after) },
@@ -170,7 +171,7 @@ func (r *reconciler) podChanged(before, now *corev1.Pod) {
 	r.wake(r.ledger.podChanged(before, now))
 	for _, pod := range []*corev1.Pod{before, now} {
 		if pod != nil {
-			r.enqueueOwner(pod)
+			r.tellOwner(pod, r.hear)
 		}
 	}
 }
@@ -179,23 +180,29 @@ func (r *reconciler) podGone(pod *corev1.Pod) {
 	r.writtenPods.Removed(pod)
 	r.drains.forget(pod.UID)
 	r.ledger.podGone(pod)
-	r.enqueueOwner(pod)
+	r.tellOwner(pod, r.hear)
 }
 
-func (r *reconciler) revisionGone(revision *appsv1.ControllerRevision) {
-	r.writtenRevisions.Removed(revision)
-	r.enqueueOwner(revision)
+func (r *reconciler) revisionGone(gone *appsv1.ControllerRevision) {
+	r.book.Written.Removed(gone)
+	r.tellOwner(gone, r.enqueue)
 }
 
-func (r *reconciler) enqueueOwner(object metav1.Object) {
+func (r *reconciler) tellOwner(object metav1.Object, tell func(types.NamespacedName)) {
 	if owner := ownerOf(object); owner != nil {
-		r.enqueue(types.NamespacedName{Namespace: object.GetNamespace(), Name: owner.Name})
+		tell(types.NamespacedName{Namespace: object.GetNamespace(), Name: owner.Name})
 	}
 }
 
 func (r *reconciler) wake(keys []types.NamespacedName) {
 	for _, key := range keys {
 		r.enqueue(key)
+	}
+}
+
+func (r *reconciler) hearAll(keys []types.NamespacedName) {
+	for _, key := range keys {
+		r.hear(key)
 	}
 }
 

@@ -2,6 +2,7 @@ package inplaceset
 
 import (
 	"maps"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/revision"
 )
 
 // looks keep what pods said of themselves, for as long as they are the very objects that were looked at: nobody changes an object that an informer or a write
@@ -23,8 +25,10 @@ type seenPod struct {
 	ended    bool
 	// failing is the pod's own reason why it does not come up, and why its words.
 	failing, why string
-	// ours: isOurs says so, by a selector that never changes.
-	ours bool
+	// roomUntil is until when it waits for room on the node that it asks for; zero if it does not.
+	roomUntil time.Time
+	// leaving: it is being deleted. ours: isOurs says so, by a selector that never changes.
+	leaving, ours bool
 }
 
 func (l looks) at(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Selector) *seenPod {
@@ -38,11 +42,8 @@ func (l looks) at(pod *corev1.Pod, set *v1alpha1.InPlaceSet, selector labels.Sel
 }
 
 func see(pod *corev1.Pod) *seenPod {
-	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod)}
-	seen.failing, seen.why = whyFailing(pod)
-	if seen.failing == "" && !seen.Changing {
-		seen.failing, seen.why = whyRestarted(pod)
-	}
+	seen := &seenPod{pod: pod, Look: inplace.LookAt(pod), revision: pod.Labels[v1alpha1.LabelRevision], ended: ended(pod), leaving: pod.DeletionTimestamp != nil, roomUntil: roomUntil(pod)}
+	seen.failing, seen.why = inplace.Failing(pod, seen.Changing)
 	return seen
 }
 
@@ -75,21 +76,21 @@ type texts struct {
 	changes   map[[2]*corev1.PodTemplateSpec]inplace.Change
 }
 
-func (t *texts) templateOf(revision *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
+func (t *texts) templateOf(of *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
 	if t == nil {
-		return templateOf(revision)
+		return revision.TemplateOf(of) //nolint:wrapcheck // it names the revision.
 	}
-	if known := t.templates[revision]; known != nil {
+	if known := t.templates[of]; known != nil {
 		return known, nil
 	}
-	template, err := templateOf(revision)
+	template, err := revision.TemplateOf(of)
 	if err == nil {
 		if t.templates == nil {
 			t.templates = map[*appsv1.ControllerRevision]*corev1.PodTemplateSpec{}
 		}
-		t.templates[revision] = template
+		t.templates[of] = template
 	}
-	return template, err
+	return template, err //nolint:wrapcheck // as above.
 }
 
 func (t *texts) compare(from, to *corev1.PodTemplateSpec) inplace.Change {

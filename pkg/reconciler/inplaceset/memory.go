@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/periplus-dev/periplus/pkg/deadline"
 )
 
 // memory is what may be lost at any time and only makes the controller gentler.
@@ -31,7 +33,9 @@ type remembered struct {
 	// looks and texts are of the last pass, and best is how far the set got. Only a pass of the set reads and writes them, and there is one at a time.
 	looks looks
 	texts *texts
-	best  *best
+	best  *deadline.Best
+	// gathering is of the events of its pods.
+	gathering gathering
 }
 
 // refusal of a write, in the API server's words, and when it is tried again.
@@ -51,7 +55,7 @@ func (m *memory) know(key types.NamespacedName, uid string) (before string, repl
 		return "", false
 	}
 	m.sets[key] = &remembered{
-		uid: uid, taken: map[string]bool{}, told: map[string]time.Time{}, unfit: map[types.UID]refusal{}, looks: looks{}, texts: &texts{}, best: &best{},
+		uid: uid, taken: map[string]bool{}, told: map[string]time.Time{}, unfit: map[types.UID]refusal{}, looks: looks{}, texts: &texts{}, best: &deadline.Best{},
 	}
 	if known == nil {
 		return "", false

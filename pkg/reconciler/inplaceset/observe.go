@@ -20,7 +20,7 @@ import (
 
 // observe reads all that a pass is about. It writes nothing but a ControllerRevision for a new template.
 func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pass, error) {
-	p := &pass{set: set, now: r.clock.Now(), problems: problemsOf(set), publishers: map[string]bool{}, unfits: map[string]string{}}
+	p := &pass{set: set, now: r.clock.Now(), holder: kind.Kind + "/" + set.Name, problems: problemsOf(set), publishers: map[string]bool{}, unfits: map[string]string{}}
 	if err := r.ask(ctx, set); err != nil {
 		return nil, err
 	}
@@ -37,14 +37,14 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 		}
 	}
 	selector := selectorOf(set)
+	p.pods, p.looked = make([]*corev1.Pod, 0, len(cached)), make([]*seenPod, 0, len(cached))
 	for _, pod := range r.writtenPods.Over(string(set.UID), cached) {
-		if pod.DeletionTimestamp != nil {
+		switch seen := looks.at(pod, set, selector); {
+		case seen.leaving:
 			p.leaving = append(p.leaving, pod)
-			continue
-		}
-		if seen := looks.at(pod, set, selector); seen.ours {
+		case seen.ours:
 			p.pods, p.looked = append(p.pods, pod), append(p.looked, seen)
-		} else {
+		default:
 			p.strayed = append(p.strayed, pod)
 		}
 	}
@@ -58,7 +58,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.InPlaceSet) (*pa
 		p.refused = maps.Clone(known.unfit)
 	})
 	looks.forgetAllBut(p.pods)
-	p.texts.forgetAllBut(p.history)
+	p.texts.forgetAllBut(p.history.Revisions)
 	return p, nil
 }
 
@@ -187,7 +187,7 @@ func (p *pass) decide() error {
 			Rebuild: rebuild,
 		}
 		ranking.describe(pod, &seen)
-		if left, waits := waitsForNode(pod, p.now); waits && left > 0 {
+		if left, waits := look.waitsForNode(p.now); waits && left > 0 {
 			p.forNode++
 			p.wakeAfter(left)
 		} else if waits {
@@ -253,9 +253,11 @@ func (p *pass) compare(how v1alpha1.UpdateType) {
 // live are the revisions of pods that have not ended, and the current one where the partition makes or keeps pods of it.
 func (p *pass) live() map[string]bool {
 	live := map[string]bool{}
+	last := "" // pods of one revision are many.
 	for _, seen := range p.seen() {
-		if !seen.ended {
-			live[seen.revision] = true
+		if !seen.ended && (seen.revision != last || last == "") {
+			last = seen.revision
+			live[last] = true
 		}
 	}
 	if stay, err := plan.Partition(p.set.Spec.UpdateStrategy.Partition, replicasOf(p.set)); err == nil && stay > 0 {

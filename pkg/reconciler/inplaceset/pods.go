@@ -6,10 +6,11 @@ import (
 	"hash/fnv"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -48,20 +49,19 @@ func (r *reconciler) create(ctx context.Context, p *pass) error {
 	freed := p.freedNodes(r.rememberScaledDown(p))
 	for at, batch := 0, 1; at < len(wanted); batch *= 2 {
 		end := min(at+batch, len(wanted))
-		var group errgroup.Group
-		group.SetLimit(r.writesAtOnce)
+		writes := make([]write, 0, end-at)
 		for i := at; i < end; i++ {
 			pod := newPod(p.set, templates[wanted[i]], names[i], wanted[i])
 			if wanted[i] == p.update && len(freed) > 0 && pod.Spec.NodeName == "" {
 				pin(pod, freed[0], p.now.Add(sameNodeOf(p.set)))
 				freed = freed[1:]
 			}
-			group.Go(func() error { return r.createPod(ctx, p, pod) })
+			writes = append(writes, write{pod.Name, func() error { return r.createPod(ctx, p, pod) }})
 		}
-		if err := group.Wait(); err != nil {
-			p.createErr = err
+		if errs := r.sideBySide(writes); len(errs) > 0 {
+			p.createErr = errs[0]
 			p.wakeAfter(createAgain)
-			return err
+			return errs[0]
 		}
 		at = end
 	}
@@ -176,16 +176,26 @@ func (r *reconciler) deletePod(ctx context.Context, p *pass, pod *corev1.Pod) er
 	return nil
 }
 
-// failures collects the errors of writes that are made side by side.
-type failures struct {
-	mu   sync.Mutex
-	errs []error
+// write of one pod.
+type write struct {
+	pod string
+	do  func() error
 }
 
-func (f *failures) add(err error) {
-	if err != nil {
-		f.mu.Lock()
-		f.errs = append(f.errs, err)
-		f.mu.Unlock()
+// sideBySide makes writes in the order of the pods' names, writesAtOnce of them at a time, and returns their errors. A few goroutines make them all: one for each would
+// grow its stack for each.
+func (r *reconciler) sideBySide(writes []write) []error {
+	slices.SortFunc(writes, func(a, b write) int { return strings.Compare(a.pod, b.pod) })
+	errs := make([]error, len(writes))
+	var group sync.WaitGroup
+	var next atomic.Int64
+	for range min(r.writesAtOnce, len(writes)) {
+		group.Go(func() {
+			for i := next.Add(1) - 1; int(i) < len(writes); i = next.Add(1) - 1 {
+				errs[i] = writes[i].do()
+			}
+		})
 	}
+	group.Wait()
+	return slices.DeleteFunc(errs, func(err error) bool { return err == nil })
 }

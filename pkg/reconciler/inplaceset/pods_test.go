@@ -1,7 +1,6 @@
 package inplaceset
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	book "github.com/periplus-dev/periplus/pkg/revision"
 )
 
 func percent(s string) *intstr.IntOrString {
@@ -23,17 +23,15 @@ func percent(s string) *intstr.IntOrString {
 }
 
 // historyOf these revisions, each with a template of its own.
-func historyOf(t *testing.T, revisions ...string) []*appsv1.ControllerRevision {
+func historyOf(t *testing.T, revisions ...string) *book.History {
 	t.Helper()
-	var out []*appsv1.ControllerRevision
+	out := &book.History{}
 	for i, revision := range revisions {
-		data := revisionData{}
-		data.Spec.Template = &corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "web:" + revision}}}}
-		raw, err := json.Marshal(data)
+		raw, err := book.Write(&corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "web:" + revision}}}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, &appsv1.ControllerRevision{
+		out.Revisions = append(out.Revisions, &appsv1.ControllerRevision{
 			ObjectMeta: metav1.ObjectMeta{Name: "web-" + revision, Labels: map[string]string{v1alpha1.LabelRevision: revision}},
 			Revision:   int64(i), Data: runtime.RawExtension{Raw: raw},
 		})
@@ -163,16 +161,5 @@ func TestProblemsOf(t *testing.T) {
 				t.Errorf("problems %q; want one that says %q", problems, r.says)
 			}
 		})
-	}
-}
-
-func TestTheRevisionIsOfTheTemplateAlone(t *testing.T) {
-	one := int32(1)
-	a, b := hashBytes([]byte("template"), nil), hashBytes([]byte("template"), nil)
-	if a != b || a == hashBytes([]byte("another"), nil) || a == hashBytes([]byte("template"), &one) {
-		t.Errorf("hashes %s, %s: want the same for the same template, and another for another or after a collision", a, b)
-	}
-	if errs := validation.IsValidLabelValue(a); len(errs) > 0 {
-		t.Errorf("revision %q is no label value: %v", a, errs)
 	}
 }

@@ -1,14 +1,11 @@
 package inplaceset
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
@@ -48,7 +45,7 @@ const (
 func (p *pass) progressing(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
 	failing := p.failing()
 	toUpdate := max(s.ExpectedUpdatedReplicas-s.UpdatedAvailableReplicas, 0)
-	starting := p.plan.Unavailable - int32(failing.pods) // #nosec G115 -- a set has at most 10000 pods.
+	starting := p.plan.Unavailable - int32(failing.Pods) // #nosec G115 -- a set has at most 10000 pods.
 	moves := len(p.plan.Create) + len(p.plan.Discard) + len(p.plan.ScaleDown) + len(p.plan.Rebuild) + len(p.plan.Update)
 	switch {
 	case len(p.problems) > 0:
@@ -63,7 +60,7 @@ func (p *pass) progressing(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
 		return stopped(ReasonCreateFailed, p.createErr.Error())
 	case p.waits.timedOut() != "":
 		return stopped(ReasonDrainTimeout, p.waits.timedOut())
-	case failing.pods > 0 && moves == 0 && starting <= 0:
+	case failing.Pods > 0 && moves == 0 && starting <= 0:
 		return stopped(ReasonPodsFailing, failing.String())
 	case p.set.Spec.UpdateStrategy.Paused && toUpdate > 0 && starting <= 0:
 		return stopped(ReasonPaused, fmt.Sprintf("%d pods are to be changed to revision %s once spec.updateStrategy.paused is false", toUpdate, p.update))
@@ -81,7 +78,7 @@ func (p *pass) atRest(s *v1alpha1.InPlaceSetStatus) metav1.Condition {
 }
 
 // movement says where the set is and what the pods on their way wait for.
-func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
+func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing inplace.Failures) string {
 	parts := []string{fmt.Sprintf("%d of %d pods run revision %s, %d of them are available", s.UpdatedReplicas, s.ExpectedUpdatedReplicas, p.update, s.UpdatedAvailableReplicas)}
 	for _, w := range []struct {
 		wait inplace.Wait
@@ -120,7 +117,7 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing failing) string {
 	if p.plan.Surge > 0 {
 		parts = append(parts, fmt.Sprintf("%d are above replicas until then", p.plan.Surge))
 	}
-	if failing.pods > 0 {
+	if failing.Pods > 0 {
 		parts = append(parts, failing.String())
 	}
 	if names := outOfOrder(p.set); len(names) > 0 {
@@ -146,83 +143,18 @@ func (p *pass) unfitting() string {
 }
 
 // failing pods, by their own reasons.
-type failing struct {
-	pods    int
-	reasons map[string]failure
-}
-
-type failure struct {
-	pods         int
-	pod, message string
-}
-
-func (f failing) String() string {
-	var parts []string
-	for _, reason := range slices.Sorted(maps.Keys(f.reasons)) {
-		of := f.reasons[reason]
-		parts = append(parts, fmt.Sprintf("%d: %s (%s: %s)", of.pods, reason, of.pod, of.message))
-	}
-	return fmt.Sprintf("%d pods fail: %s", f.pods, strings.Join(parts, "; "))
-}
-
-func (p *pass) failing() failing {
-	f := failing{reasons: map[string]failure{}}
+func (p *pass) failing() inplace.Failures {
+	f := inplace.Failures{}
 	for i, seen := range p.seen() {
 		if seen.failing == "" || p.state.Pods[i].Available {
 			continue
 		}
-		if left, waits := waitsForNode(seen.pod, p.now); waits && left > 0 {
+		if left, waits := seen.waitsForNode(p.now); waits && left > 0 {
 			continue
 		}
-		f.pods++
-		of, known := f.reasons[seen.failing]
-		if !known || seen.pod.Name < of.pod {
-			of.pod, of.message = seen.pod.Name, seen.why
-		}
-		of.pods++
-		f.reasons[seen.failing] = of
+		f.Add(seen.pod.Name, seen.failing, seen.why)
 	}
 	return f
-}
-
-// hopeless are the reasons of waiting containers that do not go away by waiting a little.
-var hopeless = map[string]bool{
-	"ErrImagePull": true, "ImagePullBackOff": true, "InvalidImageName": true, "ErrImageNeverPull": true, "ImageInspectError": true, "RegistryUnavailable": true,
-	"CrashLoopBackOff": true, "CreateContainerConfigError": true, "CreateContainerError": true, "RunContainerError": true, "PostStartHookError": true,
-}
-
-// whyFailing returns a pod's own reason why it does not come up; empty if it may just be starting.
-func whyFailing(pod *corev1.Pod) (reason, message string) {
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for i := range statuses {
-			if w := statuses[i].State.Waiting; w != nil && hopeless[w.Reason] {
-				return w.Reason, fmt.Sprintf("container %s: %s", statuses[i].Name, w.Message)
-			}
-		}
-	}
-	for i := range pod.Status.Conditions {
-		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-			return c.Reason, c.Message
-		}
-	}
-	return "", ""
-}
-
-// whyRestarted returns how a container ended that runs again and is not ready: between two crashes a pod fails no less. The end that a change in place made of a
-// container is none of these; the pod's record names that container.
-func whyRestarted(pod *corev1.Pod) (reason, message string) {
-	for _, statuses := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
-		for i := range statuses {
-			s := &statuses[i]
-			last := s.LastTerminationState.Terminated
-			if s.State.Running == nil || s.Ready || last == nil || s.RestartCount == 0 ||
-				last.ContainerID != "" && strings.Contains(pod.Annotations[v1alpha1.AnnotationUpdate], strconv.Quote(last.ContainerID)) {
-				continue
-			}
-			return cmp.Or(last.Reason, "Restarted"), fmt.Sprintf("container %s: ended with exit code %d, runs again and is not ready", s.Name, last.ExitCode)
-		}
-	}
-	return "", ""
 }
 
 func stopped(reason, message string) metav1.Condition {

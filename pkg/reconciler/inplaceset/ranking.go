@@ -68,8 +68,8 @@ func (r *ranking) describe(pod *corev1.Pod, into *plan.InPlacePod) {
 // status says.
 func (r *reconciler) establish(p *pass) {
 	live := int32(0)
-	for _, pod := range p.pods {
-		if !ended(pod) {
+	for _, seen := range p.seen() {
+		if !seen.ended {
 			live++
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -18,8 +17,10 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/deadline"
 	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/plan"
+	"github.com/periplus-dev/periplus/pkg/revision"
 )
 
 var kind = v1alpha1.SchemeGroupVersion.WithKind("InPlaceSet")
@@ -28,15 +29,14 @@ type reconciler struct {
 	kube     kubernetes.Interface
 	periplus versioned.Interface
 
-	sets      listers.InPlaceSetLister
-	pods      cache.Indexer
-	revisions cache.Indexer
-	slices    cache.Indexer
-	budgets   cache.Indexer
+	sets    listers.InPlaceSetLister
+	pods    cache.Indexer
+	slices  cache.Indexer
+	budgets cache.Indexer
 
-	writtenPods      *overlay.Store[*corev1.Pod]
-	writtenRevisions *overlay.Store[*appsv1.ControllerRevision]
-	writtenSets      *overlay.Store[*v1alpha1.InPlaceSet]
+	writtenPods *overlay.Store[*corev1.Pod]
+	book        *revision.Book
+	writtenSets *overlay.Store[*v1alpha1.InPlaceSet]
 
 	clock    clock.PassiveClock
 	recorder record.EventRecorder
@@ -55,6 +55,9 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err != nil {
 		return err
 	}
+	pods := 0
+	r.passes(key)
+	defer func() { r.passed(key, pods) }()
 	again, held := r.letGo(ctx, key, set)
 	if again > 0 {
 		r.enqueueAfter(key, again)
@@ -66,6 +69,7 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err != nil {
 		return err
 	}
+	pods = len(p.pods)
 	r.establish(p)
 	if err := r.decideUnderBudgets(p); err != nil {
 		return err
@@ -86,7 +90,7 @@ func (r *reconciler) set(key types.NamespacedName) (*v1alpha1.InPlaceSet, error)
 		r.ledger.forget(key)
 		if uid, ok := r.memory.forget(key); ok {
 			r.writtenPods.Forget(uid)
-			r.writtenRevisions.Forget(uid)
+			r.book.Written.Forget(uid)
 			r.writtenSets.Forget(uid)
 		}
 		return nil, nil
@@ -96,7 +100,7 @@ func (r *reconciler) set(key types.NamespacedName) (*v1alpha1.InPlaceSet, error)
 	}
 	if uid, replaced := r.memory.know(key, string(set.UID)); replaced {
 		r.writtenPods.Forget(uid)
-		r.writtenRevisions.Forget(uid)
+		r.book.Written.Forget(uid)
 		r.writtenSets.Forget(uid)
 	}
 	return r.writtenSets.Over(string(set.UID), []*v1alpha1.InPlaceSet{set})[0], nil
@@ -106,12 +110,13 @@ func (r *reconciler) set(key types.NamespacedName) (*v1alpha1.InPlaceSet, error)
 type pass struct {
 	set *v1alpha1.InPlaceSet
 	now time.Time
+	// holder of the changes that the set makes.
+	holder string
 
 	// pods of the set that are not being deleted; leaving are those that are. strayed were made by the set, but their labels were changed: they are left
 	// alone, and keep their names.
 	pods, leaving, strayed []*corev1.Pod
-	history                []*appsv1.ControllerRevision
-	collisions             *int32
+	history                *revision.History
 	// current and update are the revisions' hashes.
 	current, update string
 
@@ -123,7 +128,7 @@ type pass struct {
 	// refused are the resizes that the API server did not take, by pod; unfits is why pods, by name, cannot get to the update revision where they are.
 	looked  []*seenPod
 	texts   *texts
-	best    *best
+	best    *deadline.Best
 	refused map[types.UID]refusal
 	unfits  map[string]string
 	// established is how many pods there were; budgets and left tell of disruption budgets, nil where there are none.

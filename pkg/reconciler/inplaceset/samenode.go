@@ -110,18 +110,29 @@ func pinned(pod *corev1.Pod) (node string, until time.Time, ok bool) {
 	return node, until, err == nil
 }
 
-// waitsForNode says whether a pod waits for room on the node that it asks for, and for how much longer; not above 0 once its time is up.
-func waitsForNode(pod *corev1.Pod, now time.Time) (left time.Duration, waits bool) {
+// roomUntil is until when a pod waits for room on the node that it asks for; zero if it does not.
+func roomUntil(pod *corev1.Pod) time.Time {
+	if pod.Spec.NodeName != "" || pod.Status.Phase != corev1.PodPending && pod.Status.Phase != "" {
+		return time.Time{}
+	}
 	_, until, ok := pinned(pod)
-	if !ok || pod.Spec.NodeName != "" || pod.Status.Phase != corev1.PodPending && pod.Status.Phase != "" {
-		return 0, false
+	if !ok {
+		return time.Time{}
 	}
 	for i := range pod.Status.Conditions {
 		if c := &pod.Status.Conditions[i]; c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
-			return until.Sub(now), true
+			return until
 		}
 	}
-	return 0, false
+	return time.Time{}
+}
+
+// waitsForNode says whether a pod waits for room on the node that it asks for, and for how much longer; not above 0 once its time is up.
+func (s *seenPod) waitsForNode(now time.Time) (left time.Duration, waits bool) {
+	if s.roomUntil.IsZero() {
+		return 0, false
+	}
+	return s.roomUntil.Sub(now), true
 }
 
 // rememberScaledDown keeps which pods were taken for being too many, as long as they are seen, and returns them.

@@ -109,7 +109,7 @@ func TestWaitingForTheNode(t *testing.T) {
 		{name: "one that was placed does not wait", pod: pinnedPod("n1", noon, unschedulable, func(pod *corev1.Pod) { pod.Spec.NodeName = "n1" }), now: noon.Add(time.Hour)},
 		{name: "one that asks for no node does not wait", pod: podWith("a", "r2", unschedulable), now: noon.Add(time.Hour)},
 	} {
-		if left, waits := waitsForNode(r.pod, r.now); left != r.left || waits != r.waits {
+		if left, waits := see(r.pod).waitsForNode(r.now); left != r.left || waits != r.waits {
 			t.Errorf("%s: %s, %t; want %s, %t", r.name, left, waits, r.left, r.waits)
 		}
 	}

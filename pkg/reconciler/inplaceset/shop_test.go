@@ -2,7 +2,6 @@ package inplaceset
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -22,11 +21,12 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned/fake"
 	"github.com/periplus-dev/periplus/pkg/client/informers/externalversions"
+	"github.com/periplus-dev/periplus/pkg/revision"
 )
 
 // shop is a namespace with one set, web, whose revisions and pods are what a test says, and a clock that stands still between its passes.
 type shop struct {
-	t      *testing.T
+	t      testing.TB
 	clock  *testclock.FakePassiveClock
 	kube   *kubefake.Clientset
 	apps   *fake.Clientset
@@ -47,7 +47,7 @@ func shopTemplate(image string) corev1.PodTemplateSpec {
 }
 
 // newShop: the revisions r1, r2, … have these templates; the last is the set's. Pods are named and numbered by the test.
-func newShop(t *testing.T, replicas int32, change func(*v1alpha1.InPlaceSet), revisions []corev1.PodTemplateSpec, pods ...*corev1.Pod) *shop {
+func newShop(t testing.TB, replicas int32, change func(*v1alpha1.InPlaceSet), revisions []corev1.PodTemplateSpec, pods ...*corev1.Pod) *shop {
 	t.Helper()
 	s := &shop{t: t, clock: testclock.NewFakePassiveClock(noon), events: record.NewFakeRecorder(1000), version: 1000}
 	s.set = setOf("web", "u1")
@@ -61,9 +61,7 @@ func newShop(t *testing.T, replicas int32, change func(*v1alpha1.InPlaceSet), re
 	s.start()
 	s.ok(s.parts.Sets.GetIndexer().Add(s.set))
 	for i := range revisions {
-		data := revisionData{}
-		data.Spec.Template = &revisions[i]
-		raw, err := json.Marshal(data)
+		raw, err := revision.Write(&revisions[i])
 		s.ok(err)
 		name := fmt.Sprintf("r%d", i+1)
 		s.ok(s.parts.Revisions.GetIndexer().Add(&appsv1.ControllerRevision{
@@ -192,6 +190,9 @@ func (s *shop) condition(name string) *metav1.Condition {
 	}
 	return c
 }
+
+// writes is how many writes there were, and reads that no informer answered.
+func (s *shop) writes() int { return len(s.kube.Actions()) + len(s.apps.Actions()) }
 
 // written is how many statuses were written.
 func (s *shop) written() (n int) {

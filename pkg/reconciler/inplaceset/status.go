@@ -64,7 +64,9 @@ func turnsWithCrashes(was, is string) bool {
 func (p *pass) status() *v1alpha1.InPlaceSetStatus {
 	s := p.set.Status.DeepCopy()
 	s.ObservedGeneration = p.set.Generation
-	s.CollisionCount = p.collisions
+	if p.history != nil {
+		s.CollisionCount = p.history.Collisions
+	}
 	s.WaitingFor = p.waits.waitingFor()
 	s.LabelSelector = selectorOf(p.set).String()
 	s.UpdateRevision = p.update

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -39,13 +38,12 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 	}
 
 	p.waits = newWaits()
-	var failed failures
-	var group errgroup.Group
-	group.SetLimit(r.writesAtOnce)
+	var errs []error
+	var writes []write
 	for _, seen := range p.seen() {
 		pod := seen.pod
 		if discarded[pod.Name] {
-			group.Go(func() error { failed.add(r.deletePod(ctx, p, pod)); return nil })
+			writes = append(writes, write{pod.Name, func() error { return r.deletePod(ctx, p, pod) }})
 			continue
 		}
 		wish := wishes[pod.Name]
@@ -53,9 +51,9 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 			r.drains.forget(pod.UID)
 			continue
 		}
-		step, err := r.next(p, pod, wish)
+		step, err := r.next(p, seen, wish)
 		if err != nil {
-			failed.add(err)
+			errs = append(errs, err)
 			continue
 		}
 		if left := p.refused[pod.UID].until.Sub(p.now); step.Act == inplace.WriteResize && left > 0 {
@@ -64,23 +62,23 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 		p.waits.add(pod, step)
 		p.wakeAfter(step.After)
 		if step.Act != inplace.Nothing {
-			group.Go(func() error { failed.add(r.take(ctx, p, pod, step)); return nil })
+			writes = append(writes, write{pod.Name, func() error { return r.take(ctx, p, pod, step) }})
 		}
 	}
-	_ = group.Wait() // errors are in failed.
-	return mostImportant(failed.errs)
+	return mostImportant(append(errs, r.sideBySide(writes)...))
 }
 
 // next asks the engine for the next step of a pod.
-func (r *reconciler) next(p *pass, pod *corev1.Pod, wish inplace.Wish) (inplace.Step, error) {
+func (r *reconciler) next(p *pass, seen *seenPod, wish inplace.Wish) (inplace.Step, error) {
+	pod := seen.pod
 	in := inplace.Input{
-		Pod: pod, Wish: wish, Holder: kind.Kind + "/" + p.set.Name,
-		Revision: p.update, Change: p.changes[pod.Labels[v1alpha1.LabelRevision]].Change,
+		Pod: pod, Look: &seen.Look, Wish: wish, Holder: p.holder,
+		Revision: p.update, Change: p.changes[seen.revision].Change,
 		Order: p.set.Spec.UpdateStrategy.ContainerOrder, Lifecycle: p.set.Spec.Lifecycle,
 		DrainTimeout: drainTimeoutOf(p.set), OnDrainTimeout: p.set.Spec.UpdateStrategy.OnDrainTimeout,
 		GracePeriod: gracePeriodOf(p.set), Now: p.now,
 	}
-	if wish == inplace.Serve && !inplace.Unfinished(pod, in.Holder) {
+	if wish == inplace.Serve && !seen.Unfinished(in.Holder) {
 		r.drains.forget(pod.UID)
 	} else {
 		r.drains.watch(keyOf(p.set), pod)

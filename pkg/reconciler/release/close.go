@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	"knative.dev/pkg/apis"
 	"knative.dev/pkg/controller"
 
@@ -25,7 +24,6 @@ import (
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
 	stageslisters "github.com/periplus-dev/periplus/pkg/client/listers/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
-	"github.com/periplus-dev/periplus/pkg/plan"
 	record "github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
 	"github.com/periplus-dev/periplus/pkg/workload"
@@ -261,7 +259,7 @@ func (c *closer) close(key types.NamespacedName) {
 	}
 }
 
-// rest puts one workload's partition back to rest, all pods held, where the release's lock is still on it.
+// rest puts the partitions of one workload back to rest, all pods held, where the release's lock is still on it.
 func (c *closer) rest(ctx context.Context, rel *v1alpha1.Release, t *v1alpha1.Touched, wake func()) error {
 	kind, ok := c.kinds[t.Kind]
 	if !ok {
@@ -274,14 +272,14 @@ func (c *closer) rest(ctx context.Context, rel *v1alpha1.Release, t *v1alpha1.To
 	if err != nil {
 		return fmt.Errorf("letting go of %s in member %s: %w", t.Workload, t.Member, err)
 	}
-	u, err := kind.Get(ctx, s, t.Member, rel.Namespace, t.Workload)
+	o, err := kind.Get(ctx, s, t.Member, rel.Namespace, t.Workload)
 	if errors.Is(err, workload.ErrNotFound) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if u.UID != t.UID || !c.locks.Mine(rel, u.Lock) {
+	if u := o.First(); u.UID != t.UID || !c.locks.Mine(rel, u.Lock) {
 		return nil
 	}
 	// A retry or a rollback may have taken the release up again since: then its locks are in use.
@@ -289,7 +287,7 @@ func (c *closer) rest(ctx context.Context, rel *v1alpha1.Release, t *v1alpha1.To
 	if err != nil || now == nil || !record.Over(now) {
 		return err
 	}
-	return kind.Write(ctx, s, u, workload.Write{What: "letting go of the lock and holding pods back", Partition: ptr.To(plan.Held()), Unlock: true})
+	return kind.Write(ctx, s, o, workload.Write{What: "letting go of the lock and holding pods back", Partitions: o.Held(), Unlock: true})
 }
 
 // retrySoon keeps a conflict, which passes by itself, from being logged as a failure.

@@ -13,8 +13,11 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/plan"
+	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
 func TestAReleaseIsLetGoOfOnceItsRunIsOver(t *testing.T) {
@@ -37,6 +40,28 @@ func TestAReleaseIsLetGoOfOnceItsRunIsOver(t *testing.T) {
 	for m, u := range q.docks.sets {
 		if u.Lock != nil || u.Partition.String() != "100%" {
 			t.Errorf("%s is not at rest: partition %s, lock %+v", m, u.Partition, u.Lock)
+		}
+	}
+	if n := q.docks.writes; n != 2 {
+		t.Errorf("%d writes; want one for each workload", n)
+	}
+}
+
+func TestAWorkloadOfSeveralUnitsIsLetGoOfInOneWrite(t *testing.T) {
+	q := newQuay(t)
+	q.release()
+	q.docks.second = map[string]*workload.Unit{}
+	for m, u := range q.docks.sets {
+		other := *u
+		other.Name, other.Partition = "dcb", ptr.To(plan.PartitionFor(3, 4))
+		q.docks.second[m] = &other
+	}
+	q.pipelineRun(root)
+	q.ends(root, corev1.ConditionTrue, "Succeeded")
+	q.settle()
+	for _, m := range []string{"m1", "m2"} {
+		if a, b := q.docks.sets[m], q.docks.second[m]; a.Lock != nil || a.Partition.String() != "100%" || b.Partition.String() != "100%" {
+			t.Errorf("%s is not at rest: partitions %s and %s, lock %+v", m, a.Partition, b.Partition, a.Lock)
 		}
 	}
 	if n := q.docks.writes; n != 2 {

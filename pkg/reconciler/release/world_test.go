@@ -213,7 +213,7 @@ func (q *quay) release(change ...func(*v1alpha1.Release)) {
 	q.store(rel)
 	for _, m := range []string{"m1", "m2"} {
 		u := &workload.Unit{Member: m, Name: "dca", Kind: "InPlaceSet", Namespace: ns, Workload: "web-dca", UID: types.UID(m + "-set"), ResourceVersion: "1", Partition: ptr.To(plan.PartitionFor(1, 4))}
-		u.Lock = q.closer.locks.For(rel, u, metav1.NewTime(noon))
+		u.Lock = q.closer.locks.For(rel, workload.Object{Units: []*workload.Unit{u}}, metav1.NewTime(noon))
 		q.docks.sets[m] = u
 	}
 }
@@ -348,8 +348,9 @@ func (q *quay) locked() string {
 // docks are the workloads, one in each member.
 type docks struct {
 	sets   map[string]*workload.Unit
-	silent map[string]bool // members that do not answer
-	fail   error           // of the next write
+	second map[string]*workload.Unit // another unit of the same workload
+	silent map[string]bool           // members that do not answer
+	fail   error                     // of the next write
 	writes int
 }
 
@@ -363,19 +364,25 @@ func (d *docks) Template(context.Context, workload.Session, *workload.Unit, stri
 	return nil, errors.New("the closer changes no template")
 }
 
-func (d *docks) Get(_ context.Context, _ workload.Session, member, _, name string) (*workload.Unit, error) {
+func (d *docks) Get(_ context.Context, _ workload.Session, member, _, name string) (workload.Object, error) {
 	if d.silent[member] {
-		return nil, &fleet.UnreachableError{Member: member, Since: noon, Err: errors.New("no answer")}
+		return workload.Object{}, &fleet.UnreachableError{Member: member, Since: noon, Err: errors.New("no answer")}
 	}
 	u, there := d.sets[member]
 	if !there || u.Workload != name {
-		return nil, fmt.Errorf("%w: %s", workload.ErrNotFound, name)
+		return workload.Object{}, fmt.Errorf("%w: %s", workload.ErrNotFound, name)
 	}
 	c := *u
-	return &c, nil
+	out := workload.Object{Units: []*workload.Unit{&c}}
+	if other := d.second[member]; other != nil {
+		c := *other
+		out.Units = append(out.Units, &c)
+	}
+	return out, nil
 }
 
-func (d *docks) Write(_ context.Context, _ workload.Session, u *workload.Unit, w workload.Write) error {
+func (d *docks) Write(_ context.Context, _ workload.Session, o workload.Object, w workload.Write) error {
+	u := o.First()
 	if err := d.fail; err != nil {
 		d.fail = nil
 		return err
@@ -385,8 +392,13 @@ func (d *docks) Write(_ context.Context, _ workload.Session, u *workload.Unit, w
 		return apierrors.NewConflict(schema.GroupResource{Resource: "inplacesets"}, u.Workload, errors.New("changed meanwhile"))
 	}
 	d.writes++
-	if w.Partition != nil {
-		at.Partition = w.Partition
+	for _, x := range []*workload.Unit{at, d.second[u.Member]} {
+		if x == nil {
+			continue
+		}
+		if p, ok := w.Partitions[x.Name]; ok {
+			x.Partition = &p
+		}
 	}
 	if w.Unlock {
 		at.Lock = nil

@@ -81,7 +81,10 @@ func (r *reconciler) left(budget *disruption) int32 {
 			continue
 		}
 		ours++ // one that is being deleted, too: a count from before has it.
-		if _, evicted := status.DisruptedPods[pod.Name]; pod.DeletionTimestamp == nil && !evicted && inplace.Ready(pod) && inplace.HolderOf(pod) == "" {
+		if _, evicted := status.DisruptedPods[pod.Name]; pod.DeletionTimestamp != nil || evicted || !inplace.Ready(pod) {
+			continue
+		}
+		if look := inplace.LookAt(pod); look.Holder() == "" {
 			healthy++
 		}
 	}

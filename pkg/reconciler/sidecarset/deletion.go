@@ -69,7 +69,7 @@ func (r *reconciler) leave(ctx context.Context, p *pass) error {
 		if rebuilds && seen.ClosedFor == inplace.GateLeaving {
 			continue // it is on its way out.
 		}
-		patch, err := inplace.Release(seen.pod, p.holder)
+		patch, err := inplace.Release(seen.pod, &seen.Look, p.holder)
 		if err != nil {
 			w.add(err)
 		} else if patch != nil {
@@ -213,7 +213,7 @@ func (r *reconciler) remove(ctx context.Context, p *pass, of *seen) error {
 	pod := of.pod
 	if p.set.Spec.UpdateStrategy.Drain && sidecar.HasReadinessGate(pod) {
 		in := inplace.Input{
-			Pod: pod, Wish: inplace.Leave, Holder: p.holder, DrainTimeout: drainTimeoutOf(p.set), OnDrainTimeout: p.set.Spec.UpdateStrategy.OnDrainTimeout,
+			Pod: pod, Look: &of.Look, Wish: inplace.Leave, Holder: p.holder, DrainTimeout: drainTimeoutOf(p.set), OnDrainTimeout: p.set.Spec.UpdateStrategy.OnDrainTimeout,
 			GracePeriod: gracePeriodOf(p.set), Now: p.now,
 		}
 		r.look(p, &in)

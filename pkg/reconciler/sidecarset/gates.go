@@ -72,7 +72,8 @@ func (g *gates) mine(pod *corev1.Pod) bool {
 	if !ready {
 		return false
 	}
-	of, name, _ := strings.Cut(inplace.HolderOf(pod), "/")
+	look := inplace.LookAt(pod)
+	of, name, _ := strings.Cut(look.Holder(), "/")
 	if of == "" {
 		return true
 	}

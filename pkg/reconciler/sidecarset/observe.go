@@ -174,8 +174,8 @@ func (r *reconciler) decide(p *pass) error {
 		left, comes := seen.AvailableIn(0, p.now)
 		pod := plan.SidecarPod{
 			Name: seen.name(), Workload: workloadOf(seen.pod), Revision: seen.part.Revision, Available: comes && left <= 0, Ready: seen.Ready,
-			Up:       !inplace.ChangingFor(seen.pod, p.holder) && areReady(seen.pod, seen.part),
-			Closed:   seen.ClosedFor == inplace.GateChanging && inplace.HolderOf(seen.pod) == p.holder,
+			Up:       !seen.ChangingFor(p.holder) && areReady(seen.pod, seen.part),
+			Closed:   seen.ClosedFor == inplace.GateChanging && seen.Holder() == p.holder,
 			Selected: selects.Matches(labels.Set(seen.pod.Labels)), Failing: seen.failing != "", Created: seen.pod.CreationTimestamp.Time,
 			Stays: p.waitsForCreation(seen),
 		}

@@ -12,7 +12,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
-	"github.com/periplus-dev/periplus/pkg/inplace"
 )
 
 // statusEvery is how often a status is written while only its counts move.
@@ -82,7 +81,7 @@ func (p *pass) status(claims []string, audited bool) *v1alpha1.SidecarSetStatus 
 	s.Injected, s.Updated, s.UpdatedReady = 0, 0, 0
 	for i, seen := range p.pods {
 		s.Injected++
-		if p.state.Pods[i].Revision == p.update && !inplace.ChangingFor(seen.pod, p.holder) {
+		if p.state.Pods[i].Revision == p.update && !seen.ChangingFor(p.holder) {
 			s.Updated++
 			if seen.Ready {
 				s.UpdatedReady++

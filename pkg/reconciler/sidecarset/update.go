@@ -40,7 +40,7 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 			wish := inplace.Serve
 			if update[seen.name()] {
 				wish = inplace.Update
-			} else if !inplace.HasBegun(seen.pod, p.holder) {
+			} else if !seen.HasBegun(p.holder) {
 				continue
 			}
 			step, err := r.next(p, seen, wish)
@@ -67,7 +67,7 @@ func (r *reconciler) next(p *pass, seen *seen, wish inplace.Wish) (inplace.Step,
 	pod := seen.pod
 	closed := seen.ClosedFor != "" && pod.Annotations[v1alpha1.AnnotationHolder] == p.holder
 	in := inplace.Input{
-		Pod: pod, Wish: wish, Holder: p.holder, Revision: p.update, RevisionLabel: sidecar.LabelOf(p.set.Name),
+		Pod: pod, Look: &seen.Look, Wish: wish, Holder: p.holder, Revision: p.update, RevisionLabel: sidecar.LabelOf(p.set.Name),
 		// A pod that was taken out of service is brought back, whatever the strategy says by now.
 		InService:    !sidecar.HasReadinessGate(pod) || !strategy.Drain && !closed,
 		DrainTimeout: drainTimeoutOf(p.set), OnDrainTimeout: strategy.OnDrainTimeout, GracePeriod: gracePeriodOf(p.set), Now: p.now,
@@ -88,7 +88,7 @@ func (r *reconciler) next(p *pass, seen *seen, wish inplace.Wish) (inplace.Step,
 
 // look whether the pod is quiet, where that matters.
 func (r *reconciler) look(p *pass, in *inplace.Input) {
-	if in.InService || in.Wish == inplace.Serve && !inplace.Unfinished(in.Pod, in.Holder) {
+	if in.InService || in.Wish == inplace.Serve && !in.Look.Unfinished(in.Holder) {
 		r.quiet.forget(in.Pod.UID)
 		return
 	}

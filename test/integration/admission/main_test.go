@@ -104,6 +104,10 @@ func validatingPoliciesWork(ctx context.Context) error {
 			_, err := fay.on(freezes).Create(ctx, freeze("user: somebody"), dry)
 			return err
 		},
+		"runplans": func(ctx context.Context) error {
+			_, err := dave.on(runPlans).Create(ctx, startedBy(runPlan(), "somebody"), dry)
+			return err
+		},
 		"pipelineruns": func(ctx context.Context) error {
 			_, err := dave.on(pipelineRuns).Create(ctx, startedBy(pipelineRun(), "somebody"), dry)
 			return err
@@ -140,7 +144,7 @@ func installMutating(ctx context.Context) error {
 	dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
-		var answer, hand, frozen, run, stage *unstructured.Unstructured
+		var answer, hand, frozen, run, plan, stage *unstructured.Unstructured
 		if answer, last = dave.on(approvals).Create(ctx, approval(""), dry); last != nil {
 			return false, nil
 		}
@@ -156,10 +160,13 @@ func installMutating(ctx context.Context) error {
 		if run, last = dave.on(pipelineRuns).Create(ctx, pipelineRun(), dry); last != nil {
 			return false, nil
 		}
+		if plan, last = dave.on(runPlans).Create(ctx, runPlan(), dry); last != nil {
+			return false, nil
+		}
 		if stage, last = dave.on(customRuns).Create(ctx, standalone("mutated", ours), dry); last != nil {
 			return false, nil
 		}
-		return text(answer, "spec", "user") != "" && text(hand, "spec", "user") != "" && text(frozen, "spec", "user") != "" && initiator(run) != "" && initiator(stage) != "", nil
+		return text(answer, "spec", "user") != "" && text(hand, "spec", "user") != "" && text(frozen, "spec", "user") != "" && initiator(run) != "" && initiator(plan) != "" && initiator(stage) != "", nil
 	})
 	if err != nil {
 		return fmt.Errorf("waiting for the mutating policies to work: %w (the last try says %w)", err, last)

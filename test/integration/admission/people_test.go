@@ -19,6 +19,7 @@ import (
 var (
 	approvals     = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "approvals"}
 	interventions = approvals.GroupVersion().WithResource("interventions")
+	runPlans      = approvals.GroupVersion().WithResource("runplans")
 	freezes       = approvals.GroupVersion().WithResource("freezes")
 	releases      = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "releases"}
 	targets       = schema.GroupVersionResource{Group: "stages.periplus.dev", Version: "v1alpha1", Resource: "targets"}
@@ -75,7 +76,7 @@ func (p person) on(r schema.GroupVersionResource) dynamic.ResourceInterface {
 }
 
 func resourceOf(obj *unstructured.Unstructured) schema.GroupVersionResource {
-	for _, r := range []schema.GroupVersionResource{approvals, interventions, freezes, releases, targets, customRuns, pipelineRuns} {
+	for _, r := range []schema.GroupVersionResource{approvals, interventions, freezes, releases, targets, runPlans, customRuns, pipelineRuns} {
 		if strings.ToLower(obj.GetKind())+"s" == r.Resource {
 			return r
 		}

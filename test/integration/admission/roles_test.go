@@ -19,7 +19,7 @@ import (
 // TestRoles asks the server what the published roles allow. The controller is asked about a namespace in which it has
 // nothing but its published role.
 func TestRoles(t *testing.T) {
-	const everyKind = "approvals canaries checks clusterhops confirms freezes guardsets interventions partitionbumps releasepolicies releases rollbacks soaks targets windows"
+	const everyKind = "approvals betabatches canaries checks clusterhops confirms freezes guardsets interventions partitionbumps releasepolicies releases rollbacks soaks targets windows"
 	for _, c := range []struct {
 		name         string
 		user, in, ns string
@@ -40,10 +40,14 @@ func TestRoles(t *testing.T) {
 
 		{"an engineer starts, cancels and deletes runs", "alice", "", namespace, "get list watch create patch delete", "pipelineruns", "tekton.dev", true},
 		{"an engineer touches no CustomRun", "alice", "", namespace, "create update patch delete", "customruns customruns/status", "tekton.dev", false},
-		{"an engineer keeps stored stages, targets and guard sets", "alice", "", namespace, "create update patch delete", "canaries checks clusterhops confirms guardsets partitionbumps rollbacks soaks targets windows", "stages.periplus.dev", true},
+		{"an engineer keeps stored stages, targets and guard sets", "alice", "", namespace, "create update patch delete", "betabatches canaries checks clusterhops confirms guardsets partitionbumps rollbacks soaks targets windows", "stages.periplus.dev", true},
 		{"an engineer answers", "alice", "", namespace, "create", "approvals", "stages.periplus.dev", true},
 		{"an engineer intervenes", "alice", "", namespace, "get list watch create", "interventions", "stages.periplus.dev", true},
 		{"an engineer changes no answer and no intervention", "alice", "", namespace, "update patch delete deletecollection", "approvals interventions", "stages.periplus.dev", false},
+		{"an engineer asks what a run would do", "alice", "", namespace, "get list watch create delete", "runplans", "stages.periplus.dev", true},
+		{"an engineer answers no plan and changes none", "alice", "", namespace, "update patch deletecollection", "runplans runplans/status", "stages.periplus.dev", false},
+		{"a viewer sees no plan, which may show templates of members", "vera", "", namespace, "get list watch create", "runplans", "stages.periplus.dev", false},
+		{"an approver sees no plan", "bob", "sre", namespace, "get list watch create delete", "runplans", "stages.periplus.dev", false},
 		{"an engineer freezes nothing and lifts nothing", "alice", "", "", "create update patch delete deletecollection", "freezes", "stages.periplus.dev", false},
 		{"an engineer gives himself no member", "alice", "", "", "create update patch delete deletecollection", "releasepolicies", "stages.periplus.dev", false},
 		{"those on call freeze, lift, and delete what was lifted", "fay", "on-call", "", "get list watch create update patch delete", "freezes", "stages.periplus.dev", true},
@@ -72,6 +76,9 @@ func TestRoles(t *testing.T) {
 		{"the controller reads every kind", controller.name, "", "elsewhere", "get list watch", everyKind, "stages.periplus.dev", true},
 		{"the controller keeps records", controller.name, "", "elsewhere", "create update patch delete", "releases", "stages.periplus.dev", true},
 		{"the controller writes records", controller.name, "", "elsewhere", "update patch", "releases/status", "stages.periplus.dev", true},
+		{"the controller answers plans and deletes them", controller.name, "", "elsewhere", "get list watch delete", "runplans", "stages.periplus.dev", true},
+		{"the controller writes what plans come to", controller.name, "", "elsewhere", "update patch", "runplans/status", "stages.periplus.dev", true},
+		{"the controller asks for no plan", controller.name, "", "elsewhere", "create update patch", "runplans", "stages.periplus.dev", false},
 		{"the controller deletes answers and interventions", controller.name, "", "elsewhere", "delete", "approvals interventions", "stages.periplus.dev", true},
 		{"the controller gives no answer and intervenes in nothing", controller.name, "", "elsewhere", "create update patch", "approvals interventions", "stages.periplus.dev", false},
 		{"the controller gives no member", controller.name, "", "", "create update patch delete", "releasepolicies", "stages.periplus.dev", false},

@@ -131,26 +131,13 @@ func (s *site) sets(replicas int32, tag string) []*set {
 func (s *site) set(name, unit string, replicas int32, tag string, change ...func(*appsv1alpha1.InPlaceSetSpec)) *set {
 	s.t.Helper()
 	labels := map[string]string{"app": "web", "set": name}
-	one, grace, no := intstr.FromInt32(1), int32(1), false
+	one, grace := intstr.FromInt32(1), int32(1)
 	made := &appsv1alpha1.InPlaceSet{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: appsv1alpha1.InPlaceSetSpec{
 			Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels},
 			UpdateStrategy: appsv1alpha1.InPlaceSetUpdateStrategy{MaxUnavailable: &one, GracePeriodSeconds: &grace},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: labels},
-				Spec: corev1.PodSpec{
-					AutomountServiceAccountToken: &no,
-					Containers: []corev1.Container{{
-						Name: "app", Image: image + tag, ImagePullPolicy: corev1.PullIfNotPresent,
-						Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
-						ReadinessProbe: &corev1.Probe{
-							ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}},
-							PeriodSeconds: 1,
-						},
-					}},
-				},
-			},
+			Template:       serving(labels, tag),
 		},
 	}
 	if unit != "" {
@@ -162,6 +149,25 @@ func (s *site) set(name, unit string, replicas int32, tag string, change ...func
 	}
 	must(s.apps.AppsV1alpha1().InPlaceSets(s.ns).Create(s.t.Context(), made, metav1.CreateOptions{}))(s.t)
 	return &set{site: s, name: name, unit: unit}
+}
+
+// serving is the template of pods that serve on port 8080.
+func serving(labels map[string]string, tag string) corev1.PodTemplateSpec {
+	no := false
+	return corev1.PodTemplateSpec{
+		ObjectMeta: metav1.ObjectMeta{Labels: labels},
+		Spec: corev1.PodSpec{
+			AutomountServiceAccountToken: &no,
+			Containers: []corev1.Container{{
+				Name: "app", Image: image + tag, ImagePullPolicy: corev1.PullIfNotPresent,
+				Ports: []corev1.ContainerPort{{ContainerPort: 8080}},
+				ReadinessProbe: &corev1.Probe{
+					ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/healthz", Port: intstr.FromInt32(8080)}},
+					PeriodSeconds: 1,
+				},
+			}},
+		},
+	}
 }
 
 // setImage changes the set's template.

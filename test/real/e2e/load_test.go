@@ -61,15 +61,21 @@ func (s *site) loaded(change func(*appsv1alpha1.InPlaceSetUpdateStrategy)) *set 
 	return set
 }
 
-// backAndForth changes the set from v1 to v2 and back until there were enough pod changes and requests, and returns how many changes there were.
-func (s *set) backAndForth(tr *traffic, changes, requests int) int {
-	s.t.Helper()
+// application is what changes versions under load.
+type application interface {
+	setImage(tag string)
+	awaitAvailable()
+}
+
+// backAndForth changes an application from v1 to v2 and back until there were enough pod changes and requests, and returns how many changes there were.
+func (t *traffic) backAndForth(app application, changes, requests int) int {
+	t.site.t.Helper()
 	done, tags := 0, []string{"v2", "v1"}
-	for round := 0; done < changes || tr.sent() < requests; round++ {
-		s.setImage(tags[round%2])
-		s.awaitAvailable()
+	for round := 0; done < changes || t.sent() < requests; round++ {
+		app.setImage(tags[round%2])
+		app.awaitAvailable()
 		done += replicas
-		s.t.Logf("%d pods changed, %d requests", done, tr.sent())
+		t.site.t.Logf("%d pods changed, %d requests", done, t.sent())
 	}
 	return done
 }
@@ -78,7 +84,7 @@ func TestNoRequestFailsWhilePodsAreChangedInPlace(t *testing.T) {
 	s := newSite(t).loaded(func(*appsv1alpha1.InPlaceSetUpdateStrategy) {})
 	before := s.pods()
 	tr := s.traffic().followSlices().throughHAProxy()
-	changes := s.backAndForth(tr, least(t, "PERIPLUS_REAL_CHANGES", 100), least(t, "PERIPLUS_REAL_REQUESTS", 20_000))
+	changes := tr.backAndForth(s, least(t, "PERIPLUS_REAL_CHANGES", 100), least(t, "PERIPLUS_REAL_REQUESTS", 20_000))
 	failed := tr.end()
 	t.Logf("%d pod changes in place\n%s", changes, tr)
 	if failed != 0 {
@@ -95,7 +101,7 @@ func TestNoRequestFailsWhilePodsAreRebuilt(t *testing.T) {
 	s := newSite(t).loaded(func(u *appsv1alpha1.InPlaceSetUpdateStrategy) { u.Type = appsv1alpha1.ReCreate })
 	before := s.pods()
 	tr := s.traffic().followSlices().throughHAProxy()
-	changes := s.backAndForth(tr, 2*replicas, 1)
+	changes := tr.backAndForth(s, 2*replicas, 1)
 	failed := tr.end()
 	t.Logf("%d pods rebuilt\n%s", changes, tr)
 	if failed != 0 {
@@ -115,7 +121,7 @@ func TestWithoutTheGracePeriodRequestsFail(t *testing.T) {
 	none := int32(0)
 	s := newSite(t).loaded(func(u *appsv1alpha1.InPlaceSetUpdateStrategy) { u.GracePeriodSeconds = &none })
 	tr := s.traffic().followSlices()
-	s.backAndForth(tr, 2*replicas, 1)
+	tr.backAndForth(s, 2*replicas, 1)
 	if tr.end() == 0 {
 		t.Errorf("no request failed though pods are changed while clients still come:\n%s", tr)
 	} else {

@@ -344,6 +344,9 @@ type CafeDeploymentUnit struct {
 	// Moved is how many pods of its share were moved to it, or, below 0, from it, because a unit had no room.
 	// +optional
 	Moved int32 `json:"moved,omitempty"`
+	// Full is true once a pod of the unit found no room and its place was given away: nothing is moved to the unit until the spec changes.
+	// +optional
+	Full bool `json:"full,omitempty"`
 	// Replicas is how many pods the unit's pod sets were told to keep by now: fewer than wanted while pods are added in groups.
 	Replicas int32 `json:"replicas"`
 	// Pods there are that are not being deleted, and how many of them are ready, and available.
@@ -390,6 +393,8 @@ type CafeDeploymentGroup struct {
 
 // CafeDeploymentScaling is where the pods that are being added began: the groups are cut from there, so that each is what it was when the next begins.
 type CafeDeploymentScaling struct {
+	// Generation in which they began to be added, which names the change where confirmations are asked for.
+	Generation int64 `json:"generation"`
 	// From is how many pods each unit had.
 	// +kubebuilder:validation:MaxProperties=128
 	From map[string]int32 `json:"from"`

@@ -14,6 +14,10 @@ const (
 	// AnnotationConfirmed on a CafeDeployment is "false" while it waits after a group; whoever sets it "true" lets the next begin.
 	AnnotationConfirmed = "apps.periplus.dev/upgrade-confirmed"
 
+	// AnnotationUnitReplicas on a ReplicaSet of a CafeDeployment is how many pods the unit is to keep in all of its ReplicaSets together. While pods go from one to
+	// another there are fewer.
+	AnnotationUnitReplicas = "apps.periplus.dev/unit-replicas"
+
 	// LabelUnit names the unit (data centre, zone or cell) that an InPlaceSet and its pods belong to.
 	// A set without it is a unit by itself, named like the set.
 	LabelUnit = "apps.periplus.dev/unit"

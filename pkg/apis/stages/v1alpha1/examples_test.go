@@ -25,6 +25,7 @@ var (
 func TestExamplesAreValid(t *testing.T) {
 	kinds := map[string]func() spec{
 		"Canary":        func() spec { return &v1alpha1.CanarySpec{} },
+		"BetaBatch":     func() spec { return &v1alpha1.BetaBatchSpec{} },
 		"PartitionBump": func() spec { return &v1alpha1.PartitionBumpSpec{} },
 		"Confirm":       func() spec { return &v1alpha1.ConfirmSpec{} },
 		"ClusterHop":    func() spec { return &v1alpha1.ClusterHopSpec{} },
@@ -54,7 +55,7 @@ func TestExamplesAreValid(t *testing.T) {
 			})
 		}
 	}
-	for _, kind := range []string{"Canary", "PartitionBump", "Confirm", "ClusterHop", "Soak", "Check", "Window", "Freeze", "ReleasePolicy", "GuardSet"} {
+	for _, kind := range []string{"BetaBatch", "Canary", "PartitionBump", "Confirm", "ClusterHop", "Soak", "Check", "Window", "Freeze", "ReleasePolicy", "GuardSet"} {
 		if found[kind] == 0 {
 			t.Errorf("no example of a %s was found", kind)
 		}

@@ -43,6 +43,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&Freeze{}, &FreezeList{},
 		&Intervention{}, &InterventionList{},
 		&ReleasePolicy{}, &ReleasePolicyList{},
+		&RunPlan{}, &RunPlanList{},
 	)
 	metav1.AddToGroupVersion(scheme, SchemeGroupVersion)
 	return nil

@@ -215,8 +215,10 @@ type GuardStatus struct {
 
 // Question is a checkpoint that people answer.
 type Question struct {
-	// ID is what an Approval's spec.question says. It is another one for each attempt.
+	// ID is what an Approval's spec.question says. It is another one for each attempt, and for each group of a stage that asks between groups.
 	ID string `json:"id"`
+	// About says what a yes lets begin, where a run asks more than one question: the group that comes next.
+	About string `json:"about,omitempty"`
 	// Message for the approvers.
 	Message string `json:"message,omitempty"`
 	// Approvers who may answer, and how many of them must say yes.

@@ -100,6 +100,14 @@ type RollbackListerExpansion interface{}
 // RollbackNamespaceLister.
 type RollbackNamespaceListerExpansion interface{}
 
+// RunPlanListerExpansion allows custom methods to be added to
+// RunPlanLister.
+type RunPlanListerExpansion interface{}
+
+// RunPlanNamespaceListerExpansion allows custom methods to be added to
+// RunPlanNamespaceLister.
+type RunPlanNamespaceListerExpansion interface{}
+
 // SoakListerExpansion allows custom methods to be added to
 // SoakLister.
 type SoakListerExpansion interface{}

@@ -36,6 +36,8 @@ type Interface interface {
 	ReleasePolicies() ReleasePolicyInformer
 	// Rollbacks returns a RollbackInformer.
 	Rollbacks() RollbackInformer
+	// RunPlans returns a RunPlanInformer.
+	RunPlans() RunPlanInformer
 	// Soaks returns a SoakInformer.
 	Soaks() SoakInformer
 	// Targets returns a TargetInformer.
@@ -118,6 +120,11 @@ func (v *version) ReleasePolicies() ReleasePolicyInformer {
 // Rollbacks returns a RollbackInformer.
 func (v *version) Rollbacks() RollbackInformer {
 	return &rollbackInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// RunPlans returns a RunPlanInformer.
+func (v *version) RunPlans() RunPlanInformer {
+	return &runPlanInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // Soaks returns a SoakInformer.

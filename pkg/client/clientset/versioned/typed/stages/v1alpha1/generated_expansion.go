@@ -30,6 +30,8 @@ type ReleasePolicyExpansion interface{}
 
 type RollbackExpansion interface{}
 
+type RunPlanExpansion interface{}
+
 type SoakExpansion interface{}
 
 type TargetExpansion interface{}

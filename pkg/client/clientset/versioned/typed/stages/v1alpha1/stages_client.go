@@ -27,6 +27,7 @@ type StagesV1alpha1Interface interface {
 	ReleasesGetter
 	ReleasePoliciesGetter
 	RollbacksGetter
+	RunPlansGetter
 	SoaksGetter
 	TargetsGetter
 	WindowsGetter
@@ -87,6 +88,10 @@ func (c *StagesV1alpha1Client) ReleasePolicies() ReleasePolicyInterface {
 
 func (c *StagesV1alpha1Client) Rollbacks(namespace string) RollbackInterface {
 	return newRollbacks(c, namespace)
+}
+
+func (c *StagesV1alpha1Client) RunPlans(namespace string) RunPlanInterface {
+	return newRunPlans(c, namespace)
 }
 
 func (c *StagesV1alpha1Client) Soaks(namespace string) SoakInterface {

@@ -66,6 +66,10 @@ func (c *FakeStagesV1alpha1) Rollbacks(namespace string) v1alpha1.RollbackInterf
 	return newFakeRollbacks(c, namespace)
 }
 
+func (c *FakeStagesV1alpha1) RunPlans(namespace string) v1alpha1.RunPlanInterface {
+	return newFakeRunPlans(c, namespace)
+}
+
 func (c *FakeStagesV1alpha1) Soaks(namespace string) v1alpha1.SoakInterface {
 	return newFakeSoaks(c, namespace)
 }

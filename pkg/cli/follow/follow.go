@@ -1,4 +1,4 @@
-package get
+package follow
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"github.com/go-logr/logr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/yaml"
 
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
@@ -22,30 +23,47 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/terminal"
 )
 
-// Exit codes of --watch.
+// Exit codes that commands which follow a run have in common.
 const (
-	notSucceeded = 1
-	cannotWatch  = 2
-	interrupted  = 130
+	// CannotFollow: the run goes on, or not, and is not seen.
+	CannotFollow = 2
+	// Interrupted by the person; the run goes on.
+	Interrupted = 130
 )
 
-// ended is how a watch ended when not with success. It has nothing to say where the screen said it.
-type ended struct {
-	code int
-	err  error
+// Ended is how a command that followed a run ended, when not with success. It has nothing to say where the screen said it.
+type Ended struct {
+	Code int
+	Err  error
 }
 
-func (e ended) Error() string {
-	if e.err == nil {
+func (e Ended) Error() string {
+	if e.Err == nil {
 		return ""
 	}
-	return e.err.Error()
+	return e.Err.Error()
 }
 
-func (e ended) Unwrap() error { return e.err }
+func (e Ended) Unwrap() error { return e.Err }
 
 // ExitCode is the process's.
-func (e ended) ExitCode() int { return e.code }
+func (e Ended) ExitCode() int { return e.Code }
+
+// Options of what is followed.
+type Options struct {
+	Hub   *hub.Hub
+	Run   *run.Run
+	Clock clock.WithTicker
+	// Model of what was seen.
+	Model func(screen.Objects) *screen.Model
+	Out   terminal.Terminal
+	// Format is json or yaml for a document for each change; empty for a screen, or lines where there is no terminal.
+	Format string
+	// Lines is true for lines on a terminal too.
+	Lines bool
+	// Enough ends it before the run is over; nil for never.
+	Enough func(*screen.Model) bool
+}
 
 // view shows one model after another.
 type view interface {
@@ -56,67 +74,65 @@ type view interface {
 	close(*screen.Model) error
 }
 
-// follow shows the run as it goes until it is over.
-func (g *command) follow(ctx context.Context, h *hub.Hub, r *run.Run) (err error) {
+// Run shows the run as it goes, until it is over or was seen enough of, and returns how it was then. An error is an Ended.
+func Run(ctx context.Context, o Options) (last *screen.Model, err error) {
 	// What the watches log would tear the screen; that the hub does not answer is shown on it.
 	watching, stop := context.WithCancel(klog.NewContext(ctx, logr.Discard()))
 	defer stop()
-	f, err := run.Follow(watching, h, r, g.clock)
+	f, err := run.Follow(watching, o.Hub, o.Run, o.Clock)
 	if err != nil {
 		if ctx.Err() != nil {
-			return ended{code: interrupted}
+			return nil, Ended{Code: Interrupted}
 		}
-		return ended{code: cannotWatch, err: err}
+		return nil, Ended{Code: CannotFollow, Err: err}
 	}
 	resized := make(chan os.Signal, 1)
-	v := g.view(resized)
+	v := o.view(resized)
 	defer signal.Stop(resized)
-	ticker := g.clock.NewTicker(time.Second)
+	ticker := o.Clock.NewTicker(time.Second)
 	defer ticker.Stop()
 
 	objects, there := f.Objects()
-	m := g.model(h, objects)
+	m := o.Model(objects)
 	show := v.show
 	defer func() {
 		if cerr := v.close(m); cerr != nil && err == nil {
-			err = ended{code: cannotWatch, err: fmt.Errorf("writing to the terminal: %w", cerr)}
+			err = Ended{Code: CannotFollow, Err: fmt.Errorf("writing to the terminal: %w", cerr)}
 		}
 	}()
 	for {
 		if err := show(m); err != nil {
-			return ended{code: cannotWatch, err: fmt.Errorf("writing to the terminal: %w", err)}
+			return m, Ended{Code: CannotFollow, Err: fmt.Errorf("writing to the terminal: %w", err)}
 		}
 		switch {
 		case !there:
-			return ended{code: notSucceeded, err: fmt.Errorf("run %s was deleted; it is not watched any more", m.Name)}
-		case m.Over && m.Verdict.State == screen.StateSucceeded:
-			return nil
-		case m.Over:
-			return ended{code: notSucceeded}
+			return m, Ended{Code: 1, Err: fmt.Errorf("run %s was deleted; it is not watched any more", m.Name)}
+		case m.Over || o.Enough != nil && o.Enough(m):
+			return m, nil
 		}
 		show = v.tick
 		select {
 		case <-ctx.Done():
-			return ended{code: interrupted}
+			return m, Ended{Code: Interrupted}
 		case <-f.Changed():
 			objects, there = f.Objects()
 			show = v.show
 		case <-resized:
 		case <-ticker.C():
 		}
-		m = g.model(h, objects)
+		m = o.Model(objects)
 	}
 }
 
-func (g *command) view(resized chan os.Signal) view {
+func (o Options) view(resized chan os.Signal) view {
 	switch {
-	case g.output != "":
-		return &documents{out: g.out, format: g.output}
-	case g.out.Drawable:
+	case o.Format != "":
+		return &documents{out: o.Out, format: o.Format}
+	case o.Out.Drawable && !o.Lines:
 		onResize(resized)
-		return &drawn{out: g.out}
+		return &drawn{out: o.Out}
 	}
-	return &lines{out: g.out}
+	return &lines{out: o.Out}
 }
 
 // drawn redraws the screen in place, on the terminal's second screen, so that what was there before comes back.

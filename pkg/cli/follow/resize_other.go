@@ -1,6 +1,6 @@
 //go:build !unix
 
-package get
+package follow
 
 import "os"
 
