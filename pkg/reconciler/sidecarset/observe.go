@@ -170,6 +170,7 @@ func (r *reconciler) decide(p *pass) error {
 		Partition: strategy.Partition, MaxUnavailable: strategy.MaxUnavailable, Paused: strategy.Paused, Spread: strategy.Scatter != "",
 		Current: p.set.Status.CurrentRevision, Update: p.update,
 	}
+	order := orderOf(strategy)
 	for _, seen := range p.pods {
 		left, comes := seen.AvailableIn(0, p.now)
 		pod := plan.SidecarPod{
@@ -179,7 +180,7 @@ func (r *reconciler) decide(p *pass) error {
 			Selected: selects.Matches(labels.Set(seen.pod.Labels)), Failing: seen.failing != "", Created: seen.pod.CreationTimestamp.Time,
 			Stays: p.waitsForCreation(seen),
 		}
-		describe(&pod, seen.pod, strategy)
+		order.describe(&pod, seen.pod)
 		p.state.Pods = append(p.state.Pods, pod)
 	}
 	p.current = p.set.Status.CurrentRevision
@@ -251,21 +252,38 @@ func (p *pass) waitsForCreation(seen *seen) bool {
 	return !ok || !change.Fits() || strategy.Type == v1alpha1.SidecarOnNextCreate || strategy.Drain && !sidecar.HasReadinessGate(seen.pod)
 }
 
-// describe a pod to the plan by what the strategy says of which go first.
-func describe(into *plan.SidecarPod, pod *corev1.Pod, strategy *v1alpha1.SidecarSetUpdateStrategy) {
-	sum := int64(0)
+// order is what the strategy says of which pods go first. It is read once for a pass.
+type order struct {
+	scatter   string
+	selectors []labels.Selector
+	weights   []int32
+}
+
+func orderOf(strategy *v1alpha1.SidecarSetUpdateStrategy) order {
+	o := order{scatter: strategy.Scatter}
 	for i := range strategy.Priority {
-		if s, err := metav1.LabelSelectorAsSelector(&strategy.Priority[i].Selector); err == nil && s.Matches(labels.Set(pod.Labels)) {
-			sum += int64(strategy.Priority[i].Weight)
+		if s, err := metav1.LabelSelectorAsSelector(&strategy.Priority[i].Selector); err == nil { // else it is among the problems.
+			o.selectors, o.weights = append(o.selectors, s), append(o.weights, strategy.Priority[i].Weight)
+		}
+	}
+	return o
+}
+
+// describe a pod to the plan.
+func (o *order) describe(into *plan.SidecarPod, pod *corev1.Pod) {
+	sum := int64(0)
+	for i, s := range o.selectors {
+		if s.Matches(labels.Set(pod.Labels)) {
+			sum += int64(o.weights[i])
 		}
 	}
 	into.Priority = int32(min(max(sum, math.MinInt32), math.MaxInt32)) // #nosec G115 -- bounded.
-	switch strategy.Scatter {
+	switch o.scatter {
 	case "":
 	case corev1.LabelHostname:
 		into.Scatter = pod.Spec.NodeName
 	default:
-		into.Scatter = pod.Labels[strategy.Scatter]
+		into.Scatter = pod.Labels[o.scatter]
 	}
 }
 

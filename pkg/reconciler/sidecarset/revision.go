@@ -2,6 +2,7 @@ package sidecarset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -163,7 +164,7 @@ func (r *reconciler) accepted(ctx context.Context, hash string, content *sidecar
 	switch {
 	case apierrors.IsInvalid(err):
 		refusal = err.Error()
-		if status, ok := err.(apierrors.APIStatus); ok && status.Status().Details != nil { //nolint:errorlint // client-go returns it as it is.
+		if status := apierrors.APIStatus(nil); errors.As(err, &status) && status.Status().Details != nil {
 			var causes []string
 			for _, c := range status.Status().Details.Causes {
 				causes = append(causes, c.Field+": "+c.Message)

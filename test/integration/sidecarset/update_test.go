@@ -138,6 +138,59 @@ func TestDrainTakesAPodOutOfServiceFirst(t *testing.T) {
 	}
 }
 
+func TestABadImageUnderDrainIsTakenBackAndThePodServesAgain(t *testing.T) {
+	w := newWorld(t)
+	w.set("mesh", `{containers: null, initContainers: [{name: mesh, image: "mesh:v1", restartPolicy: Always}], updateStrategy: {drain: true, gracePeriodSeconds: 0, maxUnavailable: "100%"}}`)
+	w.ready(3)
+	apps := w.containerIDs("app")
+	image := func(tag string) {
+		w.spec("mesh", `{"initContainers":[{"name":"mesh","image":"mesh:`+tag+`","restartPolicy":"Always"}]}`)
+	}
+	image("bad")
+	w.progressing("mesh", "PodsFailing")
+	closed := 0
+	for _, pod := range w.pods() {
+		if conditionOf(pod, v1alpha1.ReadinessGateInService) != corev1.ConditionTrue {
+			closed++
+		}
+	}
+	if closed != 1 {
+		t.Errorf("%d pods are out of service; want the one that shows the failure", closed)
+	}
+	image("v2")
+	w.progressing("mesh", "Complete")
+	if got := w.running("mesh"); got != "map[mesh:v2:3]" || !maps.Equal(apps, w.containerIDs("app")) {
+		t.Errorf("sidecars run %s; want v2 on all, and no application restarted", got)
+	}
+	for _, pod := range w.pods() {
+		if conditionOf(pod, corev1.PodReady) != corev1.ConditionTrue {
+			t.Errorf("pod %s does not serve", pod.Name)
+		}
+	}
+}
+
+func TestTheGateOfASetThatIsGoneIsOpenedStill(t *testing.T) {
+	w := newWorld(t)
+	w.set("mesh", `{updateStrategy: {drain: true, gracePeriodSeconds: 3600}}`)
+	w.ready(1)
+	w.image("mesh", "v2")
+	w.until("the pod is out of service", func() (bool, any) {
+		return conditionOf(w.pod("web-1"), v1alpha1.ReadinessGateInService) == corev1.ConditionFalse, nil
+	})
+	w.sleep(true) // a new pod does not come up before the set is gone.
+	w.create(w.template("web-2"))
+	w.remove("mesh")
+	w.sleep(false)
+	w.until("both serve", func() (bool, any) {
+		for _, pod := range w.pods() {
+			if conditionOf(pod, corev1.PodReady) != corev1.ConditionTrue {
+				return false, pod.Status.Conditions
+			}
+		}
+		return len(w.pods()) == 2, nil
+	})
+}
+
 func TestADisruptionBudgetHoldsAndReleasesTheChange(t *testing.T) {
 	w := newWorld(t)
 	w.set("mesh", `{updateStrategy: {maxUnavailable: "100%"}}`)
