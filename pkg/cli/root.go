@@ -13,6 +13,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/freeze"
 	"github.com/periplus-dev/periplus/pkg/cli/get"
 	"github.com/periplus-dev/periplus/pkg/cli/guardtest"
+	"github.com/periplus-dev/periplus/pkg/cli/history"
 	"github.com/periplus-dev/periplus/pkg/cli/intervene"
 	"github.com/periplus-dev/periplus/pkg/cli/local"
 	"github.com/periplus-dev/periplus/pkg/cli/plan"
@@ -32,6 +33,7 @@ func NewRoot(invoked string) *cobra.Command {
 	root.AddCommand(start.NewCommand(), plan.NewCommand(), get.NewCommand(), answer.NewConfirm(), answer.NewReject(), guardtest.NewCommand(), newVersion(), local.NewCommand())
 	root.AddCommand(intervene.New()...)
 	root.AddCommand(freeze.New()...)
+	root.AddCommand(history.New()...)
 	return root
 }
 

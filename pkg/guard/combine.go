@@ -66,6 +66,20 @@ func Worst(statuses []v1alpha1.GuardStatus) Summary {
 	return s
 }
 
+// Spare returns the summary without what only holds, and for which spared is true. What failed is never spared.
+func (s Summary) Spare(spared func(v1alpha1.GuardStatus) bool) Summary {
+	s.Holding = slices.DeleteFunc(slices.Clone(s.Holding), spared)
+	s.GoOn = len(s.Failed) == 0 && len(s.Holding) == 0
+	switch {
+	case len(s.Failed) > 0:
+	case len(s.Holding) > 0:
+		s.Worst = s.Holding[0].Verdict // they are in order, the worst first.
+	case s.Worst != "":
+		s.Worst = v1alpha1.VerdictPass
+	}
+	return s
+}
+
 // Message says in one line what failed or holds; empty when the stage may go on.
 func (s Summary) Message() string {
 	all := slices.Concat(s.Failed, s.Holding)

@@ -107,7 +107,7 @@ func (c *cafe) add(r *CafeScaling) {
 		g = Grouping{} // they only move between units, or somebody else cuts the groups.
 	}
 	groups := Groups(spans, g)
-	open, missing := c.position(groups, (*CafeUnit).available)
+	open, missing := c.position(groups, func(i int, want int32) int32 { return want - c.s.Units[i].available() })
 	if open == len(groups) {
 		return
 	}
@@ -133,19 +133,19 @@ func (c *cafe) add(r *CafeScaling) {
 	}
 }
 
-// position returns the first group that wants more pods in some unit than there are, and how many it lacks; len(groups) where none does.
-func (c *cafe) position(groups []Step, there func(*CafeUnit) int32) (open int, missing int32) {
+// position returns the first group that lacks pods in some unit, and how many; len(groups) where none does. lacks says how many a unit does that is to have so many.
+func (c *cafe) position(groups []Step, lacks func(unit int, want int32) int32) (open int, missing int32) {
 	for i, g := range groups {
-		var lacks int32
+		missing = 0
 		for _, want := range g.Wants {
 			for j := range c.s.Units {
-				if u := &c.s.Units[j]; u.Name == want.Unit {
-					lacks += max(want.Updated-there(u), 0)
+				if c.s.Units[j].Name == want.Unit {
+					missing += max(lacks(j, want.Updated), 0)
 				}
 			}
 		}
-		if lacks > 0 {
-			return i, lacks
+		if missing > 0 {
+			return i, missing
 		}
 	}
 	return len(groups), 0

@@ -159,6 +159,11 @@ func TestCafeDeployment(t *testing.T) {
 		{name: "pods that are added in the middle of an update stay on the old revision", state: cafe2(changed(1, 1), func(s *CafeState) {
 			s.Replicas, s.Scaling = 14, scaling("scale-1", 5, 7, 5, 7)
 		}), want: "dca 6 (3 stay), dcb 6 (3 stay), records, Update 2/4 Pods"},
+		{name: "an update does not wait for pods that wait for a broken one that it repairs", state: cafe2(changed(1, 0), func(s *CafeState) {
+			s.Scaling = scaling("scale-1", 0, 5, 0, 5)
+			s.Units[0] = well("dca", 1, 1)
+			s.Units[1] = CafeUnit{Name: "dcb", HasSets: true, Kept: 2, Goes: goes(1, 1), Updated: 1, UpdatedAvailable: 1}
+		}), want: "dca 3, dcb 3, records, Update 2/3 Pods"},
 		{name: "a number that does not fit is cut", state: cafe2(func(s *CafeState) {
 			s.Replicas, s.Wishes = 3, map[string]intstr.IntOrString{"dca": intstr.FromInt32(4)}
 		}), want: "dca 3, dcb 0"},

@@ -83,7 +83,8 @@ func (c *cafe) groups(allowed []int32) {
 	if len(groups) == 0 {
 		return
 	}
-	open, missing := c.position(groups, func(u *CafeUnit) int32 { return u.UpdatedAvailable })
+	// A pod that its unit does not keep yet is not waited for: it may itself wait for an old pod that this update repairs.
+	open, missing := c.position(groups, func(i int, want int32) int32 { return min(want, c.plan.Units[i].Keep) - c.s.Units[i].UpdatedAvailable })
 	lets := min(open, len(groups)-1)
 	if open < len(groups) {
 		group := &CafeGroup{

@@ -163,6 +163,9 @@ func resourceOf(kind string) string {
 	if base, ok := strings.CutSuffix(k, "y"); ok {
 		return base + "ies"
 	}
+	if strings.HasSuffix(k, "ch") {
+		return k + "es"
+	}
 	return k + "s"
 }
 

@@ -223,19 +223,20 @@ func (p *moving) during(context.Context) (*Outcome, error) {
 		return nil, nil
 	}
 	sum, wake := p.run.Judge(v1alpha1.During, p.judging())
-	out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake)
-	if out != nil && Stops(sum) && (len(sum.Failed) > 0 || p.anyUpdated()) {
+	// Before there is a pod on the new revision in a member, guards on such pods have nothing to be judged on there, and holding the stage for it would keep the
+	// first of them from coming up; nothing passes meanwhile, as a step settles on updated pods only.
+	sum = sum.Spare(func(g v1alpha1.GuardStatus) bool { return !p.anyUpdated(g.Member) })
+	if out := GuardOutcome(sum, p.Rollout.OnGuardFailure, wake); out != nil && Stops(sum) {
 		return out, nil
 	}
 	p.wake(wake)
 	return nil, nil
 }
 
-// anyUpdated says whether there is a pod on the new revision. Before that guards on such pods have nothing to be judged on, and holding
-// the stage for it would keep the first of them from coming up; nothing passes meanwhile, as a step settles on updated pods only.
-func (p *moving) anyUpdated() bool {
+// anyUpdated says whether there is a pod on the new revision in a member.
+func (p *moving) anyUpdated(member string) bool {
 	for i := range p.world.Units {
-		if p.world.Units[i].Count().Updated > 0 {
+		if u := &p.world.Units[i]; u.Member == member && u.Count().Updated > 0 {
 			return true
 		}
 	}

@@ -199,8 +199,8 @@ func (p *planning) refused(pt *pipelinev1.PipelineTask, s *v1alpha1.PlannedStage
 	var others []error
 	for _, e := range wrong {
 		var f *field.Error
-		if ref, ok := "", errors.As(e, &f); ok {
-			ref, _ = f.BadValue.(string)
+		if errors.As(e, &f) {
+			ref, _ := f.BadValue.(string)
 			name, param := strings.CutPrefix(strings.TrimSuffix(ref, ")"), "$(params.")
 			if base := strings.FieldsFunc(name, func(r rune) bool { return r == '[' || r == '.' }); param && len(base) > 0 && waiting[base[0]] {
 				hidden = append(hidden, f)

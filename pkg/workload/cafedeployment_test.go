@@ -60,7 +60,7 @@ func newPost(t *testing.T, objects ...runtime.Object) *post {
 		}
 	}
 	for _, o := range objects {
-		key := ""
+		var key string
 		switch o := o.(type) {
 		case *appsv1alpha1.CafeDeployment:
 			key = "cafedeployments/shop"

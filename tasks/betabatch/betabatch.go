@@ -19,7 +19,7 @@ import (
 // Task is the beta batch.
 type Task struct{}
 
-var _ stage.Task = Task{}
+var _ stage.Moving = Task{}
 
 // Kind implements stage.Task.
 func (Task) Kind() string { return "BetaBatch" }
@@ -38,7 +38,7 @@ func (Task) Scope(spec stage.Spec) *stage.Scope {
 	return stage.RolloutScope(&spec.(*v1alpha1.BetaBatchSpec).Rollout)
 }
 
-// Mover of the stage.
+// Mover implements stage.Moving.
 func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 	spec, ok := run.Spec.(*v1alpha1.BetaBatchSpec)
 	if !ok {

@@ -67,6 +67,7 @@ var types = map[string]func() runtime.Object{
 	"controllerrevisions":  func() runtime.Object { return &appsv1.ControllerRevision{} },
 	"poddisruptionbudgets": func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
 	"inplacesets":          func() runtime.Object { return &appsv1alpha1.InPlaceSet{} },
+	"cafedeployments":      func() runtime.Object { return &appsv1alpha1.CafeDeployment{} },
 	"customruns":           func() runtime.Object { return &v1beta1.CustomRun{} },
 	"pipelineruns":         func() runtime.Object { return &pipelinev1.PipelineRun{} },
 	"approvals":            func() runtime.Object { return &stagesv1alpha1.Approval{} },

@@ -183,13 +183,17 @@ func (m *memberSeen) newCache(key string, make func(fleet.Clients) cache.SharedI
 	what, namespace, _ := strings.Cut(key, "/")
 	f := &store.Selection{Namespace: namespace}
 	switch what {
-	case "inplacesets":
-		f.Kind = m.c.api.Kind(appsv1alpha1.SchemeGroupVersion.Group, "inplacesets")
-	case "inplaceset-pods":
+	case "inplacesets", "cafedeployments":
+		f.Kind = m.c.api.Kind(appsv1alpha1.SchemeGroupVersion.Group, what)
+	case "inplaceset-pods", "cafedeployment-pods":
 		f.Kind = m.c.api.Kind("", "pods")
-		ours, err := labels.Parse(appsv1alpha1.LabelInPlaceSet)
+		label := appsv1alpha1.LabelInPlaceSet
+		if what == "cafedeployment-pods" {
+			label = appsv1alpha1.LabelCafeDeployment
+		}
+		ours, err := labels.Parse(label)
 		if err != nil {
-			panic(fmt.Errorf("label %q: %w", appsv1alpha1.LabelInPlaceSet, err))
+			panic(fmt.Errorf("label %q: %w", label, err))
 		}
 		f.Labels = ours
 	default:

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"strings"
 
 	pipelinev1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	pipelinev1beta1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	kjson "sigs.k8s.io/json"
@@ -115,27 +113,13 @@ func nonEmpty(all []string) (out []string) {
 }
 
 func decodeRun(raw []byte, apiVersion string) (*runFile, error) {
-	strictly := func(into any) error {
-		strict, err := kjson.UnmarshalStrict(raw, into)
-		return errors.Join(append(strict, err)...)
+	if apiVersion != "tekton.dev/v1" {
+		return nil, fmt.Errorf("apiVersion: is %s; write tekton.dev/v1", apiVersion)
 	}
-	switch apiVersion {
-	case "tekton.dev/v1":
-		pr := &pipelinev1.PipelineRun{}
-		if err := strictly(pr); err != nil {
-			return nil, err
-		}
-		return packed(pr)
-	case "tekton.dev/v1beta1":
-		old, pr := &pipelinev1beta1.PipelineRun{}, &pipelinev1.PipelineRun{}
-		if err := strictly(old); err != nil {
-			return nil, err
-		}
-		if err := old.ConvertTo(context.Background(), pr); err != nil {
-			return nil, fmt.Errorf("converting it to tekton.dev/v1: %w", err)
-		}
-		pr.TypeMeta = metav1.TypeMeta{APIVersion: "tekton.dev/v1", Kind: "PipelineRun"}
-		return packed(pr)
+	pr := &pipelinev1.PipelineRun{}
+	strict, err := kjson.UnmarshalStrict(raw, pr)
+	if err := errors.Join(append(strict, err)...); err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("apiVersion: %s is not known; write tekton.dev/v1", apiVersion)
+	return packed(pr)
 }

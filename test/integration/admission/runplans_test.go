@@ -42,6 +42,9 @@ var plans = []attempt{
 		}
 		return err
 	}},
+	{name: "what was asked cannot be changed", try: func(ctx context.Context, t *testing.T) error {
+		return dave.merge(ctx, made(t, alice, runPlan()), `{"spec":{"run":{"spec":{"pipelineRef":{"name":"other"}}}}}`)
+	}, refused: []string{"spec", "never changes"}},
 	{name: "our controller answers a plan", try: func(ctx context.Context, t *testing.T) error {
 		return controller.patchStatus(ctx, runPlans, made(t, alice, runPlan()).GetName(), `{"status":{"phase":"Ready"}}`)
 	}},

@@ -125,6 +125,13 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 			t.Errorf("%s is refused: %v", p, err)
 		}
 	}
+	// A release left partitions of all units; who takes one out of the values need not know of that.
+	if err := patch(t, ns, `{"strategy":{"partitions":{"dca":"100%","dcb":"100%"}}}`); err != nil {
+		t.Fatal(err)
+	}
+	if err := patch(t, ns, `{"topology":{"values":["dcb"]}}`, metav1.DryRunAll); err != nil {
+		t.Errorf("a unit with a partition cannot be taken out: %v", err)
+	}
 	for _, r := range []struct {
 		name, says string
 		replace    []string

@@ -86,7 +86,6 @@ type CafeDeployment struct {
 // +kubebuilder:validation:XValidation:rule="self.podSetType == 'InPlaceSet' || !has(self.inPlace)",message="spec.inPlace: is for podSetType InPlaceSet only; take it out"
 // +kubebuilder:validation:XValidation:rule="has(self.serviceName) == has(oldSelf.serviceName) && (!has(self.serviceName) || self.serviceName == oldSelf.serviceName)",message="spec.serviceName: cannot be changed; make a new CafeDeployment"
 // +kubebuilder:validation:XValidation:rule="!has(self.progressDeadlineSeconds) || self.progressDeadlineSeconds > (has(self.minReadySeconds) ? self.minReadySeconds : 0)",message="spec.progressDeadlineSeconds: must be more than spec.minReadySeconds, or no pod can become available in time"
-// +kubebuilder:validation:XValidation:rule="!has(self.strategy) || !has(self.strategy.partitions) || self.strategy.partitions.all(u, self.topology.unitType == 'None' || (has(self.topology.values) && u in self.topology.values))",message="spec.strategy.partitions: names a unit that is not in spec.topology.values"
 type CafeDeploymentSpec struct {
 	// Replicas is how many pods to keep in all units together. 0 to 10000; 1 where empty.
 	// +optional

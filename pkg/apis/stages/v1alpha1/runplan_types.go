@@ -51,8 +51,7 @@ type RunPlan struct {
 	Status RunPlanStatus `json:"status,omitempty"`
 }
 
-// RunPlanSpec is what is asked.
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="spec: a RunPlan never changes; create another"
+// RunPlanSpec is what is asked. It never changes: an admission policy says so, as a rule of the schema does not see all of run.
 type RunPlanSpec struct {
 	// Run is the PipelineRun as it would be created: apiVersion tekton.dev/v1, kind, metadata and spec.
 	// +kubebuilder:validation:Type=object
