@@ -8,10 +8,11 @@ import (
 	"github.com/periplus-dev/periplus/pkg/boot"
 	"github.com/periplus-dev/periplus/pkg/reconciler/cafedeployment"
 	"github.com/periplus-dev/periplus/pkg/reconciler/inplaceset"
+	"github.com/periplus-dev/periplus/pkg/reconciler/sidecarset"
 )
 
 func main() {
-	// Each controller's informers select by a label; every pod is watched by one of them.
-	ctx := filteredfactory.WithSelectors(signals.NewContext(), inplaceset.Selector, cafedeployment.Selector)
-	boot.RunWithContext(ctx, "workloads", inplaceset.NewController, cafedeployment.NewController)
+	// Each controller's informers select by a label. Pods with sidecars are watched by the controller of these, too, whoever else owns them.
+	ctx := filteredfactory.WithSelectors(signals.NewContext(), append(sidecarset.Selectors, inplaceset.Selector, cafedeployment.Selector)...)
+	boot.RunWithContext(ctx, "workloads", inplaceset.NewController, cafedeployment.NewController, sidecarset.NewController, sidecarset.NewGates)
 }

@@ -14,6 +14,9 @@
 //
 // That is three writes a pod. A resize is one more, before any image; containers in an order are one more for each that waits for its turn (see goOn). A pod that is to be deleted goes through steps 1 and 2 as well.
 //
+// A pod has one holder at a time: who closed its gate is an annotation, written with the gate, and who patched a change is in the Record. Another holder waits, and is
+// told for whom (see Look.Holder). A change that is made in service (Input.InService) leaves out steps 1, 2 and 5: two writes, the patch and the end of its record.
+//
 // Every write carries the resourceVersion of the pod that was looked at. So a stale reader that would open a gate in the middle of a change, or
 // patch a pod whose gate was opened meanwhile, gets a conflict and looks again.
 //

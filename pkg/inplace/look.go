@@ -4,6 +4,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
 
 // Look is what a pod says by itself. Whoever looks at many pods often keeps it for as long as the pod is the same object: most of what it costs is reading
@@ -26,6 +28,8 @@ type Look struct {
 	// record is the pod's. recorded: there is one that can be read; underWay: and its change is not Done; unfinished: and has writes left to make.
 	record                         Record
 	recorded, underWay, unfinished bool
+	// closedBy is who closed the gate, as its annotation has it; empty where it is open, was never open, or somebody closed it by hand.
+	closedBy string
 }
 
 // LookAt a pod.
@@ -39,6 +43,9 @@ func LookAt(pod *corev1.Pod) Look {
 		l.unfinished = len(r.Next) > 0 || len(toResize(pod, r)) > 0
 		l.Infeasible = infeasible(pod, r)
 	}
+	if l.ClosedFor != "" && hasGate(pod) {
+		l.closedBy = pod.Annotations[v1alpha1.AnnotationHolder]
+	}
 	complete := len(Missing(pod)) == 0
 	l.Idle = !l.Changing && gateOpen(pod) && complete
 	l.serves = l.Idle && l.Ready && pod.DeletionTimestamp == nil
@@ -51,9 +58,32 @@ func LookAt(pod *corev1.Pod) Look {
 // Unfinished says whether a change that the holder began has writes left to make: a pod on which it has must stay out of service meanwhile.
 func (l *Look) Unfinished(holder string) bool { return l.unfinished && l.record.Holder == holder }
 
-// heldByAnother returns who else changes the pod.
+// Holder of the pod is who closed its gate, or patched a change into it that is not done, as <kind>/<name>; empty where nobody did. While there is one, nobody else
+// changes the pod.
+func (l *Look) Holder() string {
+	switch {
+	case l.closedBy != "":
+		return l.closedBy
+	case l.recorded && l.Changing:
+		return l.record.Holder
+	}
+	return ""
+}
+
+// heldByAnother returns who else holds the pod.
 func (l *Look) heldByAnother(holder string) (string, bool) {
-	return l.record.Holder, l.recorded && l.record.Holder != holder && l.Changing
+	other := l.Holder()
+	return other, other != "" && other != holder
+}
+
+// ChangingFor says whether a change in place that the holder patched into the pod is not done.
+func (l *Look) ChangingFor(holder string) bool {
+	return l.Changing && l.underWay && l.record.Holder == holder
+}
+
+// HasBegun says whether the holder has something to bring to its end on the pod: a gate to open, or a change whose end is not written.
+func (l *Look) HasBegun(holder string) bool {
+	return l.closedBy == holder || l.underWay && l.record.Holder == holder
 }
 
 // earlier is the change that is under way, or an empty one.

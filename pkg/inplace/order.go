@@ -34,7 +34,7 @@ func changeStep(in Input) (Step, error) {
 	if len(images) > 0 {
 		record.Next = images
 	}
-	patch, err := changePatch(in.Pod, now, in.Change, record)
+	patch, err := changePatch(in, now, in.Change, record)
 	return Step{Act: WriteChange, Patch: patch}, err
 }
 
@@ -101,7 +101,7 @@ func goOn(in Input) (Step, error) {
 	if len(turn) == 0 {
 		r.Next = nil // somebody took those containers out of the pod's record.
 	}
-	patch, err := changePatch(in.Pod, now, Change{}, r.begun(in.Pod, turn))
+	patch, err := changePatch(in, now, Change{}, r.begun(in.Pod, turn))
 	return Step{Act: WriteChange, Patch: patch}, err
 }
 

@@ -1,6 +1,7 @@
 package inplace
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -30,10 +31,10 @@ func orNil(s string) any {
 	return s
 }
 
-// forgetPatch takes away what the pod was to wait for.
-func forgetPatch(pod *corev1.Pod) ([]byte, error) {
+// annotationsPatch writes annotations alone.
+func annotationsPatch(pod *corev1.Pod, annotations map[string]any) ([]byte, error) {
 	metadata := preconditions(pod)
-	metadata["annotations"] = map[string]any{v1alpha1.AnnotationClaims: nil}
+	metadata["annotations"] = annotations
 	return marshal(pod, map[string]any{"metadata": metadata})
 }
 
@@ -68,12 +69,13 @@ func spec(pod *corev1.Pod, change func(*corev1.Container) map[string]any) map[st
 
 // changePatch is a strategic merge patch of the pod: images whose turn it is, labels and annotations, and the record at once, so that no crash leaves one without
 // the other.
-func changePatch(pod *corev1.Pod, images map[string]string, change Change, record Record) ([]byte, error) {
+func changePatch(in Input, images map[string]string, change Change, record Record) ([]byte, error) {
+	pod := in.Pod
 	text, err := json.Marshal(record)
 	if err != nil {
 		return nil, fmt.Errorf("writing the record of a change of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
-	labels := map[string]any{v1alpha1.LabelRevision: record.Revision}
+	labels := map[string]any{cmp.Or(in.RevisionLabel, v1alpha1.LabelRevision): record.Revision}
 	put(labels, change.Labels)
 	annotations := map[string]any{v1alpha1.AnnotationUpdate: string(text)}
 	put(annotations, change.Annotations)
@@ -101,6 +103,7 @@ func preconditions(pod *corev1.Pod) map[string]any {
 // ours are labels and annotations that no template decides.
 var ours = map[string]bool{
 	v1alpha1.LabelInPlaceSet: true, v1alpha1.LabelUnit: true, v1alpha1.AnnotationUpdate: true, v1alpha1.AnnotationClaims: true, v1alpha1.AnnotationSameNode: true,
+	v1alpha1.AnnotationHolder: true,
 }
 
 // put copies what the template wants, but for the keys that are ours.

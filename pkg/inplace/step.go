@@ -28,6 +28,10 @@ type Input struct {
 	Wish Wish
 	// Holder on whose behalf this is done, as <kind>/<name>.
 	Holder string
+	// InService: the pod is changed while it serves. No gate is closed, and nobody is waited for but other holders.
+	InService bool
+	// RevisionLabel that the change writes Revision to; that of the pod's owner, LabelRevision, where empty.
+	RevisionLabel string
 	// Revision and Change are what to update to.
 	Revision string
 	Change   Change
@@ -127,7 +131,7 @@ func Next(in Input) (Step, error) {
 		if other, ok := in.Look.heldByAnother(in.Holder); ok {
 			return Step{Wait: WaitHolder, Holder: other}, nil
 		}
-		return afterQuiet(in, GateChanging, "Taken out of service to be changed to revision "+in.Revision, changeStep)
+		return in.quietly("Taken out of service to be changed to revision "+in.Revision, changeStep)
 	case Leave:
 		return afterQuiet(in, GateLeaving, "Taken out of service to be deleted", func(Input) (Step, error) { return Step{Act: Delete}, nil })
 	default:
@@ -135,13 +139,26 @@ func Next(in Input) (Step, error) {
 	}
 }
 
+// quietly goes on with next once nothing reaches the pod any more, or at once where it is changed in service.
+func (in Input) quietly(message string, next func(Input) (Step, error)) (Step, error) {
+	if in.InService {
+		return next(in)
+	}
+	return afterQuiet(in, GateChanging, message, next)
+}
+
 // serve brings a change that was patched to its end, and opens the gate.
 func serve(in Input) (Step, error) {
+	if other := in.Look.closedBy; other != "" && other != in.Holder {
+		return Step{Wait: WaitHolder, Holder: other}, nil
+	}
 	switch {
 	case in.Look.Unfinished(in.Holder):
-		return afterQuiet(in, GateChanging, "Taken out of service to be changed on", goOn)
+		return in.quietly("Taken out of service to be changed on", goOn)
 	case in.Look.Changing:
 		return Step{Wait: waitOfKubelet(in)}, nil
+	case in.InService && in.Look.earlier().Holder == in.Holder:
+		return doneStep(in)
 	case !hasGate(in.Pod) || gateOpen(in.Pod):
 		return takenBack(in)
 	case condition(in.Pod, corev1.ContainersReady).Status != corev1.ConditionTrue:
@@ -160,7 +177,7 @@ func takenBack(in Input) (Step, error) {
 	if wait := in.missing(); wait.Wait != NoWait {
 		return wait, nil
 	}
-	patch, err := forgetPatch(in.Pod)
+	patch, err := annotationsPatch(in.Pod, map[string]any{v1alpha1.AnnotationClaims: nil})
 	return Step{Act: WriteChange, Patch: patch}, err
 }
 
@@ -192,14 +209,54 @@ func acknowledged(in Input) Step {
 	return Step{}
 }
 
+// doneStep ends a change that was made in service: its containers are ready.
+func doneStep(in Input) (Step, error) {
+	r := in.Look.earlier()
+	for _, c := range r.Containers {
+		if !containerStatus(in.Pod, c.Name).Ready {
+			return Step{Wait: WaitContainers}, nil
+		}
+	}
+	text, ok := r.doneNow(in.Holder)
+	if !ok {
+		return Step{}, nil
+	}
+	patch, err := annotationsPatch(in.Pod, map[string]any{v1alpha1.AnnotationUpdate: text})
+	return Step{Act: WriteChange, Patch: patch}, err
+}
+
+// Release is a patch with which a holder takes its hands off a pod, wherever its change is, so that others need not wait for one who is gone: the record is closed,
+// and the gate is nobody's. nil where it holds nothing.
+func Release(pod *corev1.Pod, look *Look, holder string) ([]byte, error) {
+	annotations := map[string]any{}
+	if text, ok := look.earlier().doneNow(holder); ok {
+		annotations[v1alpha1.AnnotationUpdate] = text
+	}
+	if pod.Annotations[v1alpha1.AnnotationHolder] == holder {
+		annotations[v1alpha1.AnnotationHolder] = nil
+	}
+	if len(annotations) == 0 {
+		return nil, nil
+	}
+	return annotationsPatch(pod, annotations)
+}
+
 func gateStep(in Input, open bool, reason, message string) (Step, error) {
 	annotations := map[string]any{}
 	if open {
+		if _, there := in.Pod.Annotations[v1alpha1.AnnotationHolder]; there {
+			annotations[v1alpha1.AnnotationHolder] = nil
+		}
 		if text, ok := in.Look.earlier().doneNow(in.Holder); ok {
 			annotations[v1alpha1.AnnotationUpdate] = text
 		}
-	} else if claims := claimsToRecord(in.Pod, in.hook()); claims != in.Pod.Annotations[v1alpha1.AnnotationClaims] {
-		annotations[v1alpha1.AnnotationClaims] = orNil(claims)
+	} else {
+		if in.Holder != in.Pod.Annotations[v1alpha1.AnnotationHolder] {
+			annotations[v1alpha1.AnnotationHolder] = orNil(in.Holder)
+		}
+		if claims := claimsToRecord(in.Pod, in.hook()); claims != in.Pod.Annotations[v1alpha1.AnnotationClaims] {
+			annotations[v1alpha1.AnnotationClaims] = orNil(claims)
+		}
 	}
 	patch, err := gatePatch(in.Pod, gateCondition(in.Pod, open, reason, message, in.Now), annotations)
 	return Step{Act: WriteGate, Patch: patch}, err

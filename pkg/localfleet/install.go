@@ -35,7 +35,10 @@ func periplusManifests(source, of string) ([]*unstructured.Unstructured, error) 
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(objs, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Deployment" }), nil
+	return slices.DeleteFunc(objs, func(obj *unstructured.Unstructured) bool {
+		// A registration of a webhook that nobody answers would cost each new pod its timeout.
+		return obj.GetKind() == "Deployment" || obj.GetKind() == "MutatingWebhookConfiguration"
+	}), nil
 }
 
 // installMember applies config/member, starts the workload controllers and returns the kubeconfig the hub gets.

@@ -90,7 +90,7 @@ func (p *pass) movement(s *v1alpha1.InPlaceSetStatus, failing inplace.Failures) 
 		{inplace.WaitKubelet, "%d wait for the kubelet to change their containers"},
 		{inplace.WaitResize, "%d wait for the kubelet to give them their cpu and memory"},
 		{inplace.WaitContainers, "%d wait for their containers"},
-		{inplace.WaitHolder, "%d wait for another change to be done"},
+		{inplace.WaitHolder, "%d wait for the change that " + strings.Join(slices.Sorted(maps.Keys(p.waits.holders)), ", ") + " makes of them"},
 	} {
 		if n := p.waits.pods[w.wait]; n > 0 {
 			parts = append(parts, fmt.Sprintf(w.text, n))

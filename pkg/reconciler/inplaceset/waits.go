@@ -29,14 +29,19 @@ type waits struct {
 	claims map[string]*v1alpha1.InPlaceSetWaitingFor
 	// late are the claims whose time is up.
 	late map[string]bool
+	// holders of the changes that pods wait for.
+	holders map[string]bool
 }
 
 func newWaits() waits {
-	return waits{pods: map[inplace.Wait]int{}, claims: map[string]*v1alpha1.InPlaceSetWaitingFor{}, late: map[string]bool{}}
+	return waits{pods: map[inplace.Wait]int{}, claims: map[string]*v1alpha1.InPlaceSetWaitingFor{}, late: map[string]bool{}, holders: map[string]bool{}}
 }
 
 func (w *waits) add(pod *corev1.Pod, step inplace.Step) {
 	w.pods[step.Wait]++
+	if step.Holder != "" {
+		w.holders[step.Holder] = true
+	}
 	what := forLetGo
 	if step.Wait == inplace.WaitReturn {
 		what = forTakeBack

@@ -42,4 +42,27 @@ const (
 	// BalancerPrefix begins the finalizers of load balancers: lb.periplus.dev/<name>. A load-balancer controller puts its own on a pod before it registers the
 	// pod's address, and takes it away once the address is out.
 	BalancerPrefix = "lb.periplus.dev/"
+
+	// LabelSidecars on a pod says that SidecarSets had to do with its creation: "injected", or "skipped" where none of those that matched could be put in.
+	// Informers select by it. AnnotationSidecars says which, and what became of them.
+	LabelSidecars = "apps.periplus.dev/sidecars"
+
+	// LabelSidecarSet on a ControllerRevision names the SidecarSet that it belongs to. Informers select by it.
+	LabelSidecarSet = "apps.periplus.dev/sidecarset"
+
+	// SidecarSetPrefix begins the labels sidecarset.apps.periplus.dev/<set> of injected pods; the value is the revision of the set that the pod was made with or
+	// last changed to.
+	SidecarSetPrefix = "sidecarset.apps.periplus.dev/"
+
+	// AnnotationSidecars on a pod is the record of what SidecarSets put into it, as JSON (see pkg/sidecar).
+	AnnotationSidecars = "apps.periplus.dev/sidecars"
+
+	// LabelInject on a pod or namespace, set "false", keeps SidecarSets out.
+	LabelInject = "apps.periplus.dev/inject"
+
+	// AnnotationHolder on a pod whose gate is closed for a change names who closed it, as <kind>/<name>: nobody else opens it, or changes the pod.
+	AnnotationHolder = "apps.periplus.dev/holder"
+
+	// FinalizerSidecarSet keeps a SidecarSet until what it began is brought to its end, and its onDelete is done.
+	FinalizerSidecarSet = "apps.periplus.dev/sidecarset"
 )

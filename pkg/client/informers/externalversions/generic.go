@@ -45,6 +45,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Apps().V1alpha1().CafeDeployments().Informer()}, nil
 	case v1alpha1.SchemeGroupVersion.WithResource("inplacesets"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Apps().V1alpha1().InPlaceSets().Informer()}, nil
+	case v1alpha1.SchemeGroupVersion.WithResource("sidecarsets"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Apps().V1alpha1().SidecarSets().Informer()}, nil
 
 		// Group=fleet.periplus.dev, Version=v1alpha1
 	case fleetv1alpha1.SchemeGroupVersion.WithResource("members"):

@@ -19,3 +19,7 @@ type InPlaceSetListerExpansion interface{}
 // InPlaceSetNamespaceListerExpansion allows custom methods to be added to
 // InPlaceSetNamespaceLister.
 type InPlaceSetNamespaceListerExpansion interface{}
+
+// SidecarSetListerExpansion allows custom methods to be added to
+// SidecarSetLister.
+type SidecarSetListerExpansion interface{}

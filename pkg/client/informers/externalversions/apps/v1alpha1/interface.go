@@ -14,6 +14,8 @@ type Interface interface {
 	CafeDeployments() CafeDeploymentInformer
 	// InPlaceSets returns a InPlaceSetInformer.
 	InPlaceSets() InPlaceSetInformer
+	// SidecarSets returns a SidecarSetInformer.
+	SidecarSets() SidecarSetInformer
 }
 
 type version struct {
@@ -35,4 +37,9 @@ func (v *version) CafeDeployments() CafeDeploymentInformer {
 // InPlaceSets returns a InPlaceSetInformer.
 func (v *version) InPlaceSets() InPlaceSetInformer {
 	return &inPlaceSetInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// SidecarSets returns a SidecarSetInformer.
+func (v *version) SidecarSets() SidecarSetInformer {
+	return &sidecarSetInformer{factory: v.factory, tweakListOptions: v.tweakListOptions}
 }

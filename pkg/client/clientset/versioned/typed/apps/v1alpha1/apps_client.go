@@ -16,6 +16,7 @@ type AppsV1alpha1Interface interface {
 	RESTClient() rest.Interface
 	CafeDeploymentsGetter
 	InPlaceSetsGetter
+	SidecarSetsGetter
 }
 
 // AppsV1alpha1Client is used to interact with features provided by the apps.periplus.dev group.
@@ -29,6 +30,10 @@ func (c *AppsV1alpha1Client) CafeDeployments(namespace string) CafeDeploymentInt
 
 func (c *AppsV1alpha1Client) InPlaceSets(namespace string) InPlaceSetInterface {
 	return newInPlaceSets(c, namespace)
+}
+
+func (c *AppsV1alpha1Client) SidecarSets() SidecarSetInterface {
+	return newSidecarSets(c)
 }
 
 // NewForConfig creates a new AppsV1alpha1Client for the given config.

@@ -7,3 +7,5 @@ package v1alpha1
 type CafeDeploymentExpansion interface{}
 
 type InPlaceSetExpansion interface{}
+
+type SidecarSetExpansion interface{}

@@ -22,6 +22,10 @@ func (c *FakeAppsV1alpha1) InPlaceSets(namespace string) v1alpha1.InPlaceSetInte
 	return newFakeInPlaceSets(c, namespace)
 }
 
+func (c *FakeAppsV1alpha1) SidecarSets() v1alpha1.SidecarSetInterface {
+	return newFakeSidecarSets(c)
+}
+
 // RESTClient returns a RESTClient that is used to communicate
 // with API server by this client implementation.
 func (c *FakeAppsV1alpha1) RESTClient() rest.Interface {

@@ -1,0 +1,233 @@
+package plan
+
+import (
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// SidecarPod is what is seen of one pod that carries the sidecars of a set, is not being deleted and has not ended.
+type SidecarPod struct {
+	// Name is unique among all pods of the set.
+	Name string
+	// Workload is what the pod is a replica of: its controller. Empty for a pod by itself.
+	Workload string
+	// Revision of the set that the pod carries, whether its change is done or not.
+	Revision string
+	// Available: ready, in service, and no change in progress, by whomever.
+	Available bool
+	// Ready: its Ready condition.
+	Ready bool
+	// Up: no change of the set is in progress, and the set's own containers are ready, whatever the application's are.
+	Up bool
+	// Closed: its gate was closed by the set, for a change.
+	Closed bool
+	// Selected: the strategy's selector tells it.
+	Selected bool
+	// Stays: it cannot get to the update revision before it is created anew.
+	Stays bool
+	// Failing: a sidecar of the set does not come up in it, by its own reason.
+	Failing bool
+	// Priority of its move: the greater, the earlier.
+	Priority int32
+	// Scatter is what it has in common with pods that it is to be moved apart from.
+	Scatter string
+	Created time.Time
+}
+
+// SidecarSetState is one observation of a SidecarSet and its pods.
+type SidecarSetState struct {
+	Partition      *intstr.IntOrString
+	MaxUnavailable *intstr.IntOrString
+	Paused         bool
+	// Spread pods of the same priority by their Scatter.
+	Spread bool
+	// Current is the revision that pods stay on, Update the one of the spec.
+	Current, Update string
+	Pods            []SidecarPod
+	// Budgets names the disruption budgets that a pod is under, and Left says how many pods one of them still lets go; nil where there are none.
+	Budgets func(pod *SidecarPod) []string
+	Left    func(budget string) int32
+}
+
+// SidecarSetPlan is all that is to be done after one observation.
+type SidecarSetPlan struct {
+	// Update are the pods to bring to the update revision in place. Others that the set took out of service return to it.
+	Update []string
+	// Expected is how many of the selected pods the partition lets be on the update revision.
+	Expected int32
+	// Waiting is how many pods would move but for maxUnavailable, over all pods or in their workload; WaitingFor, but for each disruption budget.
+	Waiting    int32
+	WaitingFor map[string]int32
+	// Behind is how many pods would move but for those on their way: a revision is shown to come up by one pod before two get it, by two before four.
+	Behind int32
+	// Stopped: a pod of the update revision fails, so no other is begun.
+	Stopped bool
+	// Unavailable is how many pods are not available, those that the plan takes included; MaxUnavailable is the limit.
+	Unavailable, MaxUnavailable int32
+}
+
+// workload begins the names of budgets that stand for workloads. No name of an object has such a sign.
+const workload = "workload\x00"
+
+// SidecarSet decides from one observation which pods get the update revision in place.
+//
+// The limit: no pod that serves is taken unless at least all - maxUnavailable of the set's pods stay available, whatever the others are unavailable for; and where
+// maxUnavailable is a percentage, the same in each workload by itself. A pod that is not ready takes nothing away when it moves, and waits for no limit.
+//
+// The brake: at most as many pods are on their way as have come up on the update revision, and one at first. While one of these fails, none is begun. So a revision
+// that cannot run is seen on one pod, whatever the limit.
+func SidecarSet(s SidecarSetState) (SidecarSetPlan, error) {
+	var selected, updated, up, onTheWay, available int32
+	p := SidecarSetPlan{}
+	sizes, missing := map[string]int32{}, map[string]int32{}
+	for i := range s.Pods {
+		pod := &s.Pods[i]
+		sizes[pod.Workload]++
+		if pod.Available {
+			available++
+		} else {
+			missing[pod.Workload]++
+		}
+		if pod.Selected {
+			selected++
+		}
+		switch {
+		case pod.Revision != s.Update:
+			if pod.Closed {
+				onTheWay++
+			}
+			continue
+		case pod.Up:
+			up++
+		default:
+			onTheWay++
+			p.Stopped = p.Stopped || pod.Failing
+		}
+		if pod.Selected {
+			updated++
+		}
+	}
+	all := int32(len(s.Pods)) // #nosec G115 -- a cluster has fewer pods.
+	stay, err := Partition(s.Partition, selected)
+	if err != nil {
+		return p, err
+	}
+	if p.MaxUnavailable, err = MaxUnavailable(s.MaxUnavailable, all); err != nil {
+		return p, err
+	}
+	p.Expected = selected - stay
+	b := &budget{left: available - (all - p.MaxUnavailable), of: s.under(), leftOf: s.leftOf(sizes, missing)}
+	if !s.Paused {
+		p.pick(s, p.Expected-updated, max(up, 1)-onTheWay, b)
+	}
+	p.Waiting += b.refused
+	p.Unavailable = max(p.MaxUnavailable-b.left, 0)
+	return p, nil
+}
+
+// pick the pods that move: quota by the partition, of which room may be begun.
+func (p *SidecarSetPlan) pick(s SidecarSetState, quota, room int32, b *budget) {
+	var movable []*InPlacePod
+	for i := range s.Pods {
+		pod := &s.Pods[i]
+		if pod.Selected && !pod.Stays {
+			movable = append(movable, &InPlacePod{
+				Name: pod.Name, Revision: pod.Revision, Available: pod.Available, Ready: pod.Ready, Closed: pod.Closed,
+				Priority: pod.Priority, Scatter: pod.Scatter, Created: pod.Created,
+			})
+		}
+	}
+	for _, c := range inOrder(InPlaceSetState{Current: s.Current, Update: s.Update, Spread: s.Spread}, movable) {
+		if quota <= 0 {
+			return
+		}
+		switch {
+		case p.Stopped:
+			return
+		case c.Closed: // it was counted as on its way.
+			p.Update = append(p.Update, c.Name)
+			quota--
+			continue
+		case room <= 0:
+			p.Behind++
+			quota--
+			continue
+		}
+		v, name := b.take(c.InPlacePod)
+		switch {
+		case v == overBudget && strings.HasPrefix(name, workload):
+			p.Waiting++ // the turn is another workload's.
+			continue
+		case v == overBudget:
+			b.waits(name)
+			continue
+		case v == taken:
+			p.Update = append(p.Update, c.Name)
+			room--
+		}
+		quota--
+	}
+	p.WaitingFor = b.waiting
+}
+
+// under are the budgets of a pod: its workload's, and those of others.
+func (s *SidecarSetState) under() func(*InPlacePod) []string {
+	byName := make(map[string]*SidecarPod, len(s.Pods))
+	for i := range s.Pods {
+		byName[s.Pods[i].Name] = &s.Pods[i]
+	}
+	share := s.MaxUnavailable != nil && s.MaxUnavailable.Type == intstr.String
+	return func(pod *InPlacePod) []string {
+		of := byName[pod.Name]
+		var names []string
+		if share && of.Workload != "" {
+			names = append(names, workload+of.Workload)
+		}
+		if s.Budgets != nil {
+			names = append(names, s.Budgets(of)...)
+		}
+		return names
+	}
+}
+
+func (s *SidecarSetState) leftOf(sizes, missing map[string]int32) func(string) int32 {
+	return func(name string) int32 {
+		of, is := strings.CutPrefix(name, workload)
+		if !is {
+			return s.Left(name)
+		}
+		n, err := MaxUnavailable(s.MaxUnavailable, sizes[of])
+		if err != nil {
+			return 0
+		}
+		return n - missing[of]
+	}
+}
+
+// SidecarRevision is the revision that pods of a set stay on from now: the update revision once nothing is held back and every pod that can get there runs it
+// and is available.
+func SidecarRevision(s SidecarSetState) string {
+	if s.Current == "" {
+		return s.Update
+	}
+	if SidecarsHeld(s.Partition) {
+		return s.Current
+	}
+	for i := range s.Pods {
+		if pod := &s.Pods[i]; !pod.Stays && (pod.Revision != s.Update || !pod.Available) {
+			return s.Current
+		}
+	}
+	return s.Update
+}
+
+// SidecarsHeld says whether a partition holds back any pod at all, be there pods or not: then new ones are made of the revision that is held.
+func SidecarsHeld(partition *intstr.IntOrString) bool {
+	n, err := Partition(partition, 1)
+	if partition != nil && partition.Type == intstr.String {
+		n, err = scaled(partition, 100, true)
+	}
+	return err != nil || n > 0
+}

@@ -1,0 +1,160 @@
+package plan
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// sidecarPods reads pods, one a word: the revision's number, then marks: - not ready, x failing, ! closed by the set, s stays, u not selected, @w its workload.
+func sidecarPods(text string) []SidecarPod {
+	var out []SidecarPod
+	for i, word := range strings.Fields(text) {
+		word, workload, _ := strings.Cut(word, "@")
+		has := func(mark string) bool { return strings.Contains(word, mark) }
+		down := has("-") || has("x") || has("!")
+		out = append(out, SidecarPod{
+			Name: fmt.Sprintf("p%02d", i), Workload: workload, Revision: "r" + word[:1], Available: !down, Ready: !down, Up: !has("x") && !has("~"), Closed: has("!"),
+			Selected: !has("u"), Stays: has("s"), Failing: has("x"), Created: time.Unix(int64(i), 0),
+		})
+		if has("~") { // on its way.
+			out[i].Available, out[i].Ready = false, false
+		}
+	}
+	return out
+}
+
+func intOr(text string) *intstr.IntOrString {
+	if text == "" {
+		return nil
+	}
+	v := intstr.Parse(text)
+	return &v
+}
+
+func TestWhichPodsGetTheNewSidecars(t *testing.T) {
+	for _, c := range []struct {
+		name, pods, partition, limit string
+		paused                       bool
+		update                       string
+		want                         func(SidecarSetPlan) string
+	}{
+		{"the first pod goes alone, whatever the limit", "1 1 1 1", "", "100%", false, "p00", nil},
+		{"one that came up lets one more go", "2 1 1 1", "", "100%", false, "p01", nil},
+		{"two that came up let two go", "2 2 1 1 1", "", "100%", false, "p02 p03", nil},
+		{"one on its way is waited for", "2~ 1 1 1", "", "100%", false, "", func(p SidecarSetPlan) string { return fmt.Sprint(p.Behind) + "=3" }},
+		{"a revision that fails stops at its first pod", "2x 1 1 1", "", "100%", false, "", func(p SidecarSetPlan) string { return fmt.Sprint(p.Stopped) + "=true" }},
+		{"and what the set took out of service meanwhile goes back", "2x 2 1! 1", "", "100%", false, "", nil},
+		{"a pod that was taken out of service goes on first", "2 1 1! 1", "", "100%", false, "p02", nil},
+		{"an application that is broken does not hold the others up", "2- 2 1 1 1", "", "100%", false, "p02 p03", nil},
+		{"pods that do not serve go first, and wait for no limit", "2 2 2 1 1- 1-", "", "1", false, "p04 p05", nil},
+		{"the limit counts pods that are unavailable for any reason", "2 2 2- 1 1", "", "1", false, "", func(p SidecarSetPlan) string { return fmt.Sprint(p.Waiting) + "=2" }},
+		{"the partition holds pods back", "2 2 1 1", "2", "100%", false, "", func(p SidecarSetPlan) string { return fmt.Sprint(p.Expected) + "=2" }},
+		{"all of them where it is 100 percent", "1 1 1", "100%", "100%", false, "", nil},
+		{"one goes where it is 99 percent", "1 1 1", "99%", "100%", false, "p00", nil},
+		{"pods that are not selected stay, and the partition does not count them", "1u 1u 1 1", "50%", "100%", false, "p02", nil},
+		{"pods that cannot change in place stay", "1s 1s 1", "", "100%", false, "p02", nil},
+		{"nothing moves while paused", "1 1", "", "100%", true, "", nil},
+		{"a percentage holds in each workload, too", "2@a 2@a 2@a 2@b 2@b 2@b 1@a 1-@a 1@b 1@c", "", "50%", false, "p07 p06 p08 p09", nil},
+		{"a workload that has its share unavailable waits, and another goes", "2-@a 2@b 2@b 2@b 1@a 1@b", "", "50%", false, "p05", func(p SidecarSetPlan) string { return fmt.Sprint(p.Waiting) + "=1" }},
+		{"a number is of all pods together", "2@b 2@b 1@a 1@a 1@b", "", "2", false, "p02 p03", nil},
+	} {
+		p, err := SidecarSet(SidecarSetState{Partition: intOr(c.partition), MaxUnavailable: intOr(c.limit), Paused: c.paused, Current: "r1", Update: "r2", Pods: sidecarPods(c.pods)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(p.Update, " "); got != c.update {
+			t.Errorf("%s: %q, want %q", c.name, got, c.update)
+		}
+		if c.want != nil {
+			if got, want, _ := strings.Cut(c.want(p), "="); got != want {
+				t.Errorf("%s: %s, want %s in %+v", c.name, got, want, p)
+			}
+		}
+	}
+}
+
+func TestADisruptionBudgetHoldsSidecarsToo(t *testing.T) {
+	p, err := SidecarSet(SidecarSetState{MaxUnavailable: intOr("100%"), Current: "r1", Update: "r2", Pods: sidecarPods("2 2 2 1 1 1-"),
+		Budgets: func(*SidecarPod) []string { return []string{"web"} }, Left: func(string) int32 { return 1 }})
+	if err != nil || strings.Join(p.Update, " ") != "p05 p03" || p.WaitingFor["web"] != 1 {
+		t.Errorf("%+v, %v; want the one that does not serve, one more, and one that waits", p, err)
+	}
+}
+
+func TestTheRevisionThatPodsStayOn(t *testing.T) {
+	for _, c := range []struct{ name, pods, partition, current, want string }{
+		{"the first one", "1", "", "", "r2"},
+		{"the old one while pods are on it", "2 1", "", "r1", "r1"},
+		{"the new one once all run it", "2 2", "", "r1", "r2"},
+		{"not before they are available", "2 2-", "", "r1", "r1"},
+		{"pods that wait for their creation hold nothing", "2 1s", "", "r1", "r2"},
+		{"the old one while anything is held back", "2 2", "1", "r1", "r1"},
+		{"the old one where there are no pods and all is held back", "", "100%", "r1", "r1"},
+		{"the new one where there are none and nothing is", "", "", "r1", "r2"},
+		{"the old one while pods that were not selected are on it", "2 1u", "", "r1", "r1"},
+	} {
+		if got := SidecarRevision(SidecarSetState{Partition: intOr(c.partition), Current: c.current, Update: "r2", Pods: sidecarPods(c.pods)}); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestWhateverIsUnavailableNoSidecarTakesThePodsBelowTheirLimit(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 3))
+	for range 5000 {
+		var words []string
+		for range r.IntN(12) {
+			words = append(words, fmt.Sprint(1+r.IntN(2))+[]string{"", "", "", "-", "x", "!", "~", "s", "u"}[r.IntN(9)]+"@"+[]string{"a", "b"}[r.IntN(2)])
+		}
+		s := SidecarSetState{Partition: intOr([]string{"", "50%", "2", "100%"}[r.IntN(4)]), MaxUnavailable: intOr([]string{"1", "2", "25%", "50%", "100%"}[r.IntN(5)]),
+			Current: "r1", Update: "r2", Pods: sidecarPods(strings.Join(words, " "))}
+		p, err := SidecarSet(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := map[string]bool{}
+		for _, name := range p.Update {
+			taken[name] = true
+		}
+		var served, left, moved int32
+		sizes, out := map[string]int32{}, map[string]int32{}
+		takes := map[string]bool{}
+		for _, pod := range s.Pods {
+			sizes[pod.Workload]++
+			if pod.Available {
+				served++
+			}
+			if pod.Available && !taken[pod.Name] {
+				left++
+			} else {
+				out[pod.Workload]++
+			}
+			if pod.Available && taken[pod.Name] {
+				takes[pod.Workload] = true
+			}
+			if pod.Revision == "r2" || taken[pod.Name] {
+				moved++
+			}
+			if taken[pod.Name] && (pod.Revision == "r2" || pod.Stays || !pod.Selected) {
+				t.Fatalf("seed %d: %s moves in %v", seed, pod.Name, words)
+			}
+		}
+		all := int32(len(s.Pods))
+		if left < served && left < all-p.MaxUnavailable {
+			t.Fatalf("seed %d: %d of %d stay available, the limit is %d: %v takes %v", seed, left, all, p.MaxUnavailable, words, p.Update)
+		}
+		if s.MaxUnavailable.Type == intstr.String {
+			for w := range takes {
+				if n, _ := MaxUnavailable(s.MaxUnavailable, sizes[w]); out[w] > n {
+					t.Fatalf("seed %d: workload %s has %d of %d unavailable: %v takes %v", seed, w, out[w], sizes[w], words, p.Update)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,103 @@
+package sidecarset
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/plan"
+)
+
+// disruption is a PodDisruptionBudget and what it selects.
+type disruption struct {
+	*policyv1.PodDisruptionBudget
+	selector labels.Selector
+}
+
+// readBudgets of the namespaces that the set's pods are in.
+func (r *reconciler) readBudgets(p *pass) error {
+	p.budgets = map[string][]disruption{}
+	for namespace := range p.namespaces {
+		found, err := r.budgets.ByIndex(cache.NamespaceIndex, namespace)
+		if err != nil {
+			return fmt.Errorf("listing PodDisruptionBudgets in namespace %s: %w", namespace, err)
+		}
+		for _, object := range found {
+			budget, ok := object.(*policyv1.PodDisruptionBudget)
+			if !ok {
+				continue
+			}
+			if selector, err := metav1.LabelSelectorAsSelector(budget.Spec.Selector); err == nil { // else the disruption controller cannot read it either.
+				p.budgets[namespace] = append(p.budgets[namespace], disruption{budget, selector})
+			}
+		}
+	}
+	return nil
+}
+
+// under are the names of the budgets that a pod is under, as namespace/name.
+func (p *pass) under(pod *plan.SidecarPod) []string {
+	seen := p.byName[pod.Name]
+	var out []string
+	for _, budget := range p.budgets[seen.pod.Namespace] {
+		if budget.selector.Matches(labels.Set(seen.pod.Labels)) {
+			out = append(out, budget.Namespace+"/"+budget.Name)
+		}
+	}
+	return out
+}
+
+// leftOf a budget: how many more pods it lets go. Pods with sidecars are counted as they are now, with the writes that we made a moment ago, for the disruption
+// controller's count lags behind. Of others its count is taken, as if all of ours were in it: what is left of it is healthy for sure.
+func (r *reconciler) leftOf(p *pass, name string) int32 {
+	namespace, _, _ := cache.SplitMetaNamespaceKey(name)
+	for i := range p.budgets[namespace] {
+		if budget := &p.budgets[namespace][i]; budget.Namespace+"/"+budget.Name == name {
+			return r.left(budget)
+		}
+	}
+	return 0
+}
+
+func (r *reconciler) left(budget *disruption) int32 {
+	status := &budget.Status
+	failed := meta.FindStatusCondition(status.Conditions, policyv1.DisruptionAllowedCondition)
+	if status.ObservedGeneration != budget.Generation || failed != nil && failed.Reason == policyv1.SyncFailedReason {
+		return 0 // what it wants is not known yet.
+	}
+	found, err := r.pods.ByIndex(cache.NamespaceIndex, budget.Namespace)
+	if err != nil {
+		return 0
+	}
+	var ours, healthy int32
+	for _, pod := range r.writtenPods.Over(budget.Namespace, podsOf(found)) {
+		if !budget.selector.Matches(labels.Set(pod.Labels)) {
+			continue
+		}
+		ours++ // one that is being deleted, too: a count from before has it.
+		if _, evicted := status.DisruptedPods[pod.Name]; pod.DeletionTimestamp != nil || evicted || !inplace.Ready(pod) {
+			continue
+		}
+		if look := inplace.LookAt(pod); look.Holder() == "" {
+			healthy++
+		}
+	}
+	others := max(min(status.CurrentHealthy-ours, status.ExpectedPods-ours), 0)
+	return healthy + others - status.DesiredHealthy
+}
+
+func podsOf(objects []any) []*corev1.Pod {
+	out := make([]*corev1.Pod, 0, len(objects))
+	for _, object := range objects {
+		if pod, ok := object.(*corev1.Pod); ok {
+			out = append(out, pod)
+		}
+	}
+	return out
+}

@@ -1,0 +1,337 @@
+package sidecarset
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/plan"
+	"github.com/periplus-dev/periplus/pkg/sidecar"
+)
+
+// seen is what a pass asks of a pod, read once for as long as it is the same object.
+type seen struct {
+	pod *corev1.Pod
+	inplace.Look
+	parts map[string]sidecar.Part
+	// part and failing are of the pass's set.
+	part         sidecar.Part
+	failing, why string
+}
+
+func (s *seen) name() string { return s.pod.Namespace + "/" + s.pod.Name }
+
+func (r *reconciler) see(pod *corev1.Pod, set string) (*seen, bool) {
+	s := r.sees[pod.UID]
+	if s == nil || s.pod != pod {
+		s = &seen{pod: pod, Look: inplace.LookAt(pod), parts: sidecar.PartsOf(pod)}
+		r.sees[pod.UID] = s
+	}
+	part, ok := s.parts[set]
+	if !ok {
+		return nil, false
+	}
+	of := *s
+	of.part = part
+	of.failing, of.why = whyFailing(pod, part)
+	return &of, true
+}
+
+// observe reads all that a pass is about.
+func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pass, error) {
+	p := &pass{
+		set: set, now: r.clock.Now(), holder: holderOf(set.Name), byName: map[string]*seen{}, namespaces: map[string]bool{}, waits: newWaits(),
+	}
+	p.problems = problemsOf(set)
+	matcher := r.audit.set(set, matchingOf(set))
+	found, err := r.pods.ByIndex(bySet, set.Name)
+	if err != nil {
+		return nil, fmt.Errorf("listing the pods of SidecarSet %s: %w", set.Name, err)
+	}
+	in := map[string]bool{}
+	for _, pod := range podsOf(found) {
+		in[pod.Namespace] = true
+	}
+	for _, namespace := range slices.Sorted(keysOf(in)) {
+		if err := r.ask(ctx, namespace); err != nil {
+			return nil, err
+		}
+		cached, err := r.pods.ByIndex(cache.NamespaceIndex, namespace)
+		if err != nil {
+			return nil, fmt.Errorf("listing the pods with sidecars in namespace %s: %w", namespace, err)
+		}
+		meant := matcher.Namespace(namespace, r.labelsOf(namespace))
+		for _, pod := range r.writtenPods.Over(namespace, podsOf(cached)) {
+			seen, mine := r.see(pod, set.Name)
+			if !mine || pod.DeletionTimestamp != nil || ended(pod) {
+				continue
+			}
+			p.namespaces[namespace] = true
+			if !meant || !matcher.Pod(pod) {
+				p.strays = append(p.strays, seen)
+				continue
+			}
+			p.pods = append(p.pods, seen)
+			p.byName[seen.name()] = seen
+		}
+	}
+	p.lacks = r.audit.lacks(set.Name)
+	r.forgetGone(len(p.pods) + len(p.strays))
+	return p, nil
+}
+
+// forgetGone drops what is remembered of pods that are gone, once there may be many.
+func (r *reconciler) forgetGone(atLeast int) {
+	there := len(r.pods.ListKeys())
+	if len(r.sees) <= 2*max(there, atLeast)+16 {
+		return
+	}
+	clear(r.sees)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.unfit)
+}
+
+// ask the API server about pods whose writes got no answer, or which the informer does not catch up with.
+func (r *reconciler) ask(ctx context.Context, namespace string) error {
+	for _, name := range r.writtenPods.Doubtful(namespace) {
+		pod, err := r.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			r.writtenPods.Settle(namespace, name, nil)
+		case err != nil:
+			return fmt.Errorf("reading pod %s/%s, whose last write is in doubt: %w", namespace, name, err)
+		default:
+			r.writtenPods.Settle(namespace, name, &pod)
+		}
+	}
+	return nil
+}
+
+func (r *reconciler) labelsOf(namespace string) map[string]string {
+	ns, err := r.namespaces.Get(namespace)
+	if err != nil {
+		return nil
+	}
+	return ns.Labels
+}
+
+// problemsOf a spec that the schema cannot see.
+func problemsOf(set *v1alpha1.SidecarSet) []string {
+	var out []string
+	if _, err := sidecar.MatcherOf(set, ""); err != nil {
+		out = append(out, err.Error())
+	}
+	strategy := &set.Spec.UpdateStrategy
+	if _, err := metav1.LabelSelectorAsSelector(strategy.Selector); err != nil {
+		out = append(out, fmt.Sprintf("spec.updateStrategy.selector: %v", err))
+	}
+	for i := range strategy.Priority {
+		if _, err := metav1.LabelSelectorAsSelector(&strategy.Priority[i].Selector); err != nil {
+			out = append(out, fmt.Sprintf("spec.updateStrategy.priority[%d].selector: %v", i, err))
+		}
+	}
+	return out
+}
+
+// matchingOf is a hash of all by which it is decided whether a new pod gets the sidecars.
+func matchingOf(set *v1alpha1.SidecarSet) string {
+	text, err := json.Marshal([]any{set.Spec.Selector, set.Spec.All, set.Spec.NamespaceSelector, set.Spec.InjectionStrategy.Paused})
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%x", sha256.Sum256(text))[:16]
+}
+
+// decide fills in the revisions and the plan.
+func (r *reconciler) decide(p *pass) error {
+	strategy := &p.set.Spec.UpdateStrategy
+	p.compare()
+	selects := labels.Everything()
+	if strategy.Selector != nil {
+		selector, err := metav1.LabelSelectorAsSelector(strategy.Selector)
+		if err != nil {
+			selector = labels.Nothing() // it is among the problems.
+		}
+		selects = selector
+	}
+	p.state = plan.SidecarSetState{
+		Partition: strategy.Partition, MaxUnavailable: strategy.MaxUnavailable, Paused: strategy.Paused, Spread: strategy.Scatter != "",
+		Current: p.set.Status.CurrentRevision, Update: p.update,
+	}
+	order := orderOf(strategy)
+	for _, seen := range p.pods {
+		left, comes := seen.AvailableIn(0, p.now)
+		pod := plan.SidecarPod{
+			Name: seen.name(), Workload: workloadOf(seen.pod), Revision: seen.part.Revision, Available: comes && left <= 0, Ready: seen.Ready,
+			Up:       !seen.ChangingFor(p.holder) && areReady(seen.pod, seen.part),
+			Closed:   seen.ClosedFor == inplace.GateChanging && seen.Holder() == p.holder,
+			Selected: selects.Matches(labels.Set(seen.pod.Labels)), Failing: seen.failing != "", Created: seen.pod.CreationTimestamp.Time,
+			Stays: p.waitsForCreation(seen),
+		}
+		order.describe(&pod, seen.pod)
+		p.state.Pods = append(p.state.Pods, pod)
+	}
+	p.current = p.set.Status.CurrentRevision
+	if len(p.problems) > 0 {
+		p.injects = p.injectionRevision()
+		return nil // an empty plan: what was begun is brought to its end, and nothing else moves.
+	}
+	if err := r.readBudgets(p); err != nil {
+		return err
+	}
+	p.state.Budgets = p.under
+	p.state.Left = func(name string) int32 { return r.leftOf(p, name) }
+	var err error
+	if p.plan, err = plan.SidecarSet(p.state); err != nil {
+		p.problems = append(p.problems, "spec.updateStrategy: "+err.Error())
+	}
+	p.current = plan.SidecarRevision(p.state)
+	p.injects = p.injectionRevision()
+	return nil
+}
+
+// injectionRevision is what new pods get: the pinned one; else the one that held back pods are on; else the newest.
+func (p *pass) injectionRevision() string {
+	strategy := p.set.Spec.InjectionStrategy
+	want := p.update
+	switch {
+	case strategy.Paused:
+		return ""
+	case strategy.Revision != "":
+		want = strategy.Revision
+	case plan.SidecarsHeld(p.set.Spec.UpdateStrategy.Partition) && p.content(p.current) != nil:
+		want = p.current
+	}
+	if p.content(want) == nil {
+		return ""
+	}
+	return want
+}
+
+// compare each revision that pods are on with the update revision.
+func (p *pass) compare() {
+	p.changes = map[string]inplace.Change{}
+	to := p.content(p.update)
+	misfits := map[string]bool{}
+	for _, seen := range p.pods {
+		revision := seen.part.Revision
+		if _, known := p.changes[revision]; known || revision == p.update || to == nil {
+			continue
+		}
+		c := inplace.Change{Misfits: []string{fmt.Sprintf("spec (revision %q is not in the history)", revision)}}
+		if from := p.content(revision); from != nil {
+			c = sidecar.Compare(from, to)
+		}
+		p.changes[revision] = c
+		for _, path := range c.Misfits {
+			misfits[path] = true
+		}
+	}
+	p.misfits = slices.Sorted(keysOf(misfits))
+}
+
+// waitsForCreation says whether a pod that is not on the update revision gets it only when it is created anew.
+func (p *pass) waitsForCreation(seen *seen) bool {
+	if seen.part.Revision == p.update || p.update == "" {
+		return false
+	}
+	strategy := &p.set.Spec.UpdateStrategy
+	change, ok := p.changes[seen.part.Revision]
+	return !ok || !change.Fits() || strategy.Type == v1alpha1.SidecarOnNextCreate || strategy.Drain && !sidecar.HasReadinessGate(seen.pod)
+}
+
+// order is what the strategy says of which pods go first. It is read once for a pass.
+type order struct {
+	scatter   string
+	selectors []labels.Selector
+	weights   []int32
+}
+
+func orderOf(strategy *v1alpha1.SidecarSetUpdateStrategy) order {
+	o := order{scatter: strategy.Scatter}
+	for i := range strategy.Priority {
+		if s, err := metav1.LabelSelectorAsSelector(&strategy.Priority[i].Selector); err == nil { // else it is among the problems.
+			o.selectors, o.weights = append(o.selectors, s), append(o.weights, strategy.Priority[i].Weight)
+		}
+	}
+	return o
+}
+
+// describe a pod to the plan.
+func (o *order) describe(into *plan.SidecarPod, pod *corev1.Pod) {
+	sum := int64(0)
+	for i, s := range o.selectors {
+		if s.Matches(labels.Set(pod.Labels)) {
+			sum += int64(o.weights[i])
+		}
+	}
+	into.Priority = int32(min(max(sum, math.MinInt32), math.MaxInt32)) // #nosec G115 -- bounded.
+	switch o.scatter {
+	case "":
+	case corev1.LabelHostname:
+		into.Scatter = pod.Spec.NodeName
+	default:
+		into.Scatter = pod.Labels[o.scatter]
+	}
+}
+
+// workloadOf a pod is its controller.
+func workloadOf(pod *corev1.Pod) string {
+	if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
+		return pod.Namespace + "/" + string(ref.UID)
+	}
+	return ""
+}
+
+// areReady says whether the set's containers in a pod are ready. Init containers that end are done.
+func areReady(pod *corev1.Pod, part sidecar.Part) bool {
+	for i := range pod.Status.ContainerStatuses {
+		if s := &pod.Status.ContainerStatuses[i]; slices.Contains(part.Containers, s.Name) && !s.Ready {
+			return false
+		}
+	}
+	for i := range pod.Status.InitContainerStatuses {
+		if s := &pod.Status.InitContainerStatuses[i]; slices.Contains(part.InitContainers, s.Name) && !s.Ready {
+			return false
+		}
+	}
+	return len(pod.Status.ContainerStatuses) > 0
+}
+
+// whyFailing returns the reason why a sidecar does not come up; empty if it may just be starting.
+func whyFailing(pod *corev1.Pod, part sidecar.Part) (reason, message string) {
+	check := func(statuses []corev1.ContainerStatus, names []string) {
+		for i := range statuses {
+			s := &statuses[i]
+			if reason != "" || !slices.Contains(names, s.Name) {
+				continue
+			}
+			if w := s.State.Waiting; w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
+				reason, message = w.Reason, fmt.Sprintf("container %s: %s", s.Name, w.Message)
+			} else if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
+				reason, message = t.Reason, fmt.Sprintf("container %s: ended with exit code %d", s.Name, t.ExitCode)
+			}
+		}
+	}
+	check(pod.Status.InitContainerStatuses, part.InitContainers)
+	check(pod.Status.ContainerStatuses, part.Containers)
+	return reason, message
+}
+
+func ended(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+}
+
+func holderOf(set string) string { return kind.Kind + "/" + set }
