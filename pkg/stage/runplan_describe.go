@@ -111,7 +111,7 @@ func WindowWords(windows []v1alpha1.TimeWindow, zone string) string {
 func (p *planning) asked(run *Run, s *v1alpha1.PlannedStage) {
 	var ask *v1alpha1.ConfirmSpec
 	times := int32(1)
-	switch spec := any(run.Spec).(type) {
+	switch spec := run.Spec.(type) {
 	case *v1alpha1.ConfirmSpec:
 		ask = spec
 	case *v1alpha1.BetaBatchSpec:

@@ -283,3 +283,41 @@ func (c *cafe) killController() {
 		c.t.Fatal(err)
 	}
 }
+
+// whatTypesDiffer is what docs/cafedeployment.md says that types do not have in common: what is left of a pod after a change, and whether it is taken out of Services
+// by a gate of ours before it.
+var whatTypesDiffer = map[appsv1alpha1.PodSetType]struct{ names, uids, gate bool }{
+	appsv1alpha1.PodSetInPlaceSet:  {names: true, uids: true, gate: true},
+	appsv1alpha1.PodSetReplicaSet:  {},
+	appsv1alpha1.PodSetStatefulSet: {names: true},
+}
+
+// uids are those of the pods there are, by name.
+func (c *cafe) uids() map[string]types.UID {
+	c.t.Helper()
+	out := map[string]types.UID{}
+	for _, pod := range must(c.kube[cafeMember].CoreV1().Pods(c.ns).List(context.Background(), metav1.ListOptions{}))(c.t).Items {
+		if pod.DeletionTimestamp == nil {
+			out[pod.Name] = pod.UID
+		}
+	}
+	return out
+}
+
+// differs wants of pods that were all changed since then what their type says.
+func (c *cafe) differs(before map[string]types.UID) {
+	c.t.Helper()
+	of := c.of
+	want := whatTypesDiffer[of]
+	for name, uid := range c.uids() {
+		was, named := before[name]
+		if named != want.names || (was == uid) != want.uids {
+			c.t.Errorf("%s: pod %s (%s) was %q before the change; its name is to stay: %v, its UID: %v", of, name, uid, was, want.names, want.uids)
+		}
+		pod := must(c.kube[cafeMember].CoreV1().Pods(c.ns).Get(context.Background(), name, metav1.GetOptions{}))(c.t)
+		gated := slices.ContainsFunc(pod.Spec.ReadinessGates, func(g corev1.PodReadinessGate) bool { return g.ConditionType == appsv1alpha1.ReadinessGateInService })
+		if gated != want.gate {
+			c.t.Errorf("%s: pod %s has a gate of ours: %v, want %v", of, name, gated, want.gate)
+		}
+	}
+}

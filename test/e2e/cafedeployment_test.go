@@ -36,8 +36,10 @@ func TestCafeDeploymentComesAndChangesByTwoFourFour(t *testing.T) {
 		}
 		c.inGroups("web:v2", 2, 6, 10)
 		c.keeps(both(3, 3), both(5, 5))
+		before := c.uids()
 		c.template("v2")
 		c.complete()
+		c.differs(before)
 		if units, n := c.live("v2"); units != "map[dca:5 dcb:5]" || n != 10 {
 			t.Fatalf("pods are %s, %d of them v2", units, n)
 		}
