@@ -286,7 +286,7 @@ func (p *port) updated(member, image string) string {
 	return fmt.Sprintf("dca=%d dcb=%d", n["dca"], n["dcb"])
 }
 
-// pods of a member by name, as UID, node and IP.
+// identities of the pods of a member by name, as UID, node and IP. Those that are ending are none: what takes their place counts as soon as it serves.
 func (p *port) identities(member string) map[string]string {
 	p.t.Helper()
 	pods, err := p.kube[member].CoreV1().Pods(p.ns).List(context.Background(), metav1.ListOptions{})
@@ -295,7 +295,9 @@ func (p *port) identities(member string) map[string]string {
 	}
 	out := map[string]string{}
 	for _, pod := range pods.Items {
-		out[pod.Name] = fmt.Sprintf("%s %s %s", pod.UID, pod.Spec.NodeName, pod.Status.PodIP)
+		if pod.DeletionTimestamp == nil {
+			out[pod.Name] = fmt.Sprintf("%s %s %s", pod.UID, pod.Spec.NodeName, pod.Status.PodIP)
+		}
 	}
 	return out
 }
