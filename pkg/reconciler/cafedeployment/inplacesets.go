@@ -73,6 +73,9 @@ func (s inPlaceSets) bring(ctx context.Context, p *pass, u *unit) error {
 	if err := s.tell(p, u, set, p.templateRevision(u, seen)); err != nil {
 		return err
 	}
+	if p.awaits(seen) {
+		set.Spec.UpdateStrategy.Partition = ptr.To(intstr.FromString("100%"))
+	}
 	if apiequality.Semantic.DeepEqual(now.Spec, set.Spec) {
 		return nil
 	}

@@ -74,3 +74,7 @@ func (p *pass) templateRevision(u *unit, set *podSet) string {
 	}
 	return p.update
 }
+
+// awaits says whether a set's template has to wait (see templateRevision) and is of another revision than the plan's partition was made for. Until it is written the
+// set holds back every pod: a partition that is lowered for the template to come would let the one go that is still there, such as a sick one on the way back.
+func (p *pass) awaits(set *podSet) bool { return !set.settled && set.revision != p.update }

@@ -76,6 +76,9 @@ func (s statefulSets) bring(ctx context.Context, p *pass, u *unit) error {
 		return nil // its end starts the next pass.
 	}
 	set := now.DeepCopy()
+	if p.awaits(seen) {
+		partition = u.plan.Keep
+	}
 	if err := s.tell(p, u, set, p.templateRevision(u, seen), partition); err != nil {
 		return err
 	}

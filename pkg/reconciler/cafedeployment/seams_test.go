@@ -1,0 +1,74 @@
+package cafedeployment
+
+import (
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+)
+
+// lag makes what was last written to the pod sets news to their controllers.
+func (s *shop) lag() {
+	s.t.Helper()
+	ctx, all := s.t.Context(), metav1.ListOptions{}
+	ips, err := s.apps.AppsV1alpha1().InPlaceSets("shop").List(ctx, all)
+	s.ok(err)
+	for i := range ips.Items {
+		ips.Items[i].Generation++
+		_, err := s.apps.AppsV1alpha1().InPlaceSets("shop").Update(ctx, &ips.Items[i], metav1.UpdateOptions{})
+		s.ok(err)
+	}
+	sts, err := s.kube.AppsV1().StatefulSets("shop").List(ctx, all)
+	s.ok(err)
+	for i := range sts.Items {
+		sts.Items[i].Generation++
+		_, err := s.kube.AppsV1().StatefulSets("shop").Update(ctx, &sts.Items[i], metav1.UpdateOptions{})
+		s.ok(err)
+	}
+}
+
+// Back to the image before, while a pod set's controller has not seen the last write: the set's template is still the sick one, and waits. A partition that
+// is lowered for the template that is to come would let the sick one go to every pod.
+func TestAPartitionWaitsForItsTemplate(t *testing.T) {
+	for _, of := range []v1alpha1.PodSetType{v1alpha1.PodSetInPlaceSet, v1alpha1.PodSetStatefulSet} {
+		for name, driven := range map[string]bool{"own groups": false, "driven": true} {
+			t.Run(string(of)+", "+name, func(t *testing.T) {
+				s := newShop(t, ofType(of))
+				s.settle("web:v1")
+				s.broken["web:bad"] = true
+				if driven {
+					s.edit(func(d *v1alpha1.CafeDeployment) {
+						d.Spec.Strategy.Partitions = map[string]intstr.IntOrString{"dca": intstr.FromInt32(4), "dcb": intstr.FromString("100%")}
+					})
+				}
+				s.image("web:bad")
+				s.settle("web:bad")
+				bad := s.on("web:bad")
+				if bad == 0 || bad > 2 {
+					t.Fatalf("%d pods are on the bad image", bad)
+				}
+				s.lag()
+				s.image("web:v1")
+				if driven {
+					s.edit(func(d *v1alpha1.CafeDeployment) {
+						d.Spec.Strategy.Partitions = map[string]intstr.IntOrString{"dca": intstr.FromInt32(0), "dcb": intstr.FromInt32(0)}
+					})
+				}
+				for range 3 {
+					s.run()
+				}
+				s.obey()
+				if n := s.on("web:bad"); n > bad {
+					t.Errorf("on the way back %d pods more got the bad image", n-bad)
+				}
+				s.settle("web:v1")
+				if n := s.on("web:v1"); n != 10 || !strings.HasPrefix(s.progress(), ReasonComplete) {
+					t.Errorf("%d pods are back; %s", n, s.progress())
+				}
+			})
+		}
+	}
+}
