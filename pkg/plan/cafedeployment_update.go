@@ -29,6 +29,10 @@ func (c *cafe) update() error {
 			to.Allowed = u.Updated
 		}
 		to.Allowed = min(to.Allowed, to.Keep)
+		if c.s.Confirm && c.s.Current != c.s.Update && u.Kept > 0 && u.Updated >= u.Kept {
+			// A set whose pods are all updated has no other revision to make pods on: it grows no further than somebody confirmed.
+			to.Keep = min(to.Keep, max(u.Kept, to.Allowed))
+		}
 		to.Stay = to.Keep - to.Allowed
 	}
 	return nil
@@ -91,13 +95,15 @@ func (c *cafe) groups(allowed []int32) {
 			For: GroupsOfUpdate, Index: int32(open) + 1, Total: int32(len(groups)), What: groups[open].What, Waits: WaitPods, Missing: missing, // #nosec G115 -- at most 10000.
 		}
 		c.plan.Group = group
-		switch {
-		case c.s.Pause:
+		if c.s.Pause {
 			group.Waits = WaitPause
-		case !c.confirmed(c.s.Change, open):
-			group.Waits = WaitConfirmation
-			lets = open - 1
 		}
+	}
+	if unconfirmed := c.unconfirmed(groups, lets); unconfirmed > 0 && !c.s.Pause {
+		c.plan.Group = &CafeGroup{
+			For: GroupsOfUpdate, Index: int32(unconfirmed) + 1, Total: int32(len(groups)), What: groups[unconfirmed].What, Waits: WaitConfirmation, Missing: c.lacking(groups[unconfirmed]), // #nosec G115 -- at most 10000.
+		}
+		lets = unconfirmed - 1
 	}
 	for _, want := range groups[lets].Wants {
 		for i := range c.s.Units {
@@ -106,6 +112,29 @@ func (c *cafe) groups(allowed []int32) {
 			}
 		}
 	}
+}
+
+// unconfirmed is the first group up to the last one that may begin which somebody has to confirm still, or 0. A group that only waits for nobody because its pods
+// are not kept yet is among them: they would come on the update revision. One whose pods are all updated is not.
+func (c *cafe) unconfirmed(groups []Step, last int) int {
+	for i := 1; i <= last; i++ {
+		if c.lacking(groups[i]) > 0 && !c.confirmed(c.s.Change, i) {
+			return i
+		}
+	}
+	return 0
+}
+
+// lacking is how many updated and available pods a group lacks, those included that its units do not keep yet.
+func (c *cafe) lacking(g Step) (n int32) {
+	for _, want := range g.Wants {
+		for i := range c.s.Units {
+			if u := &c.s.Units[i]; u.Name == want.Unit {
+				n += max(want.Updated-u.UpdatedAvailable, 0)
+			}
+		}
+	}
+	return n
 }
 
 // confirmed says whether the group after the first done ones may begin, and asks for it where nobody was asked yet: first the annotation says no, and once it

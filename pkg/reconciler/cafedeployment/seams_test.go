@@ -6,6 +6,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/utils/ptr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 )
@@ -70,5 +71,33 @@ func TestAPartitionWaitsForItsTemplate(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A scale-out and a new template in one apply: while pods are missing groups of the update have nobody to wait for, and are still confirmed one by one.
+func TestAScaleOutConfirmsNoGroupOfAnUpdate(t *testing.T) {
+	for _, of := range allTypes {
+		t.Run(string(of), func(t *testing.T) {
+			s := newShop(t, ofType(of), func(d *v1alpha1.CafeDeployment) { d.Spec.Replicas = ptr.To[int32](2) })
+			s.settle("web:v1")
+			s.edit(func(d *v1alpha1.CafeDeployment) {
+				d.Spec.Strategy.NeedWaitingForConfirm = true
+				d.Spec.Replicas = ptr.To[int32](10)
+			})
+			s.image("web:v2")
+			s.settle("web:v2")
+			if n := s.on("web:v2"); n != 2 || !strings.HasPrefix(s.progress(), ReasonAwaitingConfirmation) {
+				t.Errorf("%d pods run v2 though nobody confirmed; %s", n, s.progress())
+			}
+			for _, want := range []int{6, 10} {
+				s.edit(func(d *v1alpha1.CafeDeployment) {
+					d.Annotations = map[string]string{v1alpha1.AnnotationConfirmed: "true"}
+				})
+				s.settle("web:v2")
+				if n := s.on("web:v2"); n != want {
+					t.Errorf("%d pods run v2, want %d; %s", n, want, s.progress())
+				}
+			}
+		})
 	}
 }
