@@ -153,7 +153,7 @@ type CafePlan struct {
 // Pods that are added: where each unit began is recorded, and groups are cut from there; the first that is not available is worked on. Where no more pods are
 // wanted than there were, they only move between units and come at once.
 //
-// Pods that are taken away go at once where none are added anywhere. Else they go as far as replicas - maxUnavailable pods stay available in all units together.
+// Pods that are taken away go at once where none are added anywhere, but for those of a unit that is drained. Else they go as far as replicas - maxUnavailable pods stay available in all units together.
 //
 // Errors: a wish, limit or partition that cannot be read, or names a unit that is not there.
 func CafeDeployment(s CafeState) (CafePlan, error) {

@@ -9,8 +9,11 @@ func (c *cafe) scale() {
 	switch {
 	case record == nil: // none are added anywhere.
 		for i := range c.plan.Units {
-			c.plan.Units[i].Keep = c.plan.Units[i].Wanted
+			if !c.s.Units[i].Draining {
+				c.plan.Units[i].Keep = c.plan.Units[i].Wanted
+			}
 		}
+		c.takeAway() // a unit that was taken out may still stand in for pods that are not available.
 		return
 	case c.added(record):
 		return
@@ -156,7 +159,7 @@ func (c *cafe) takeAway() {
 	left := c.limit - c.s.Replicas
 	for i := range c.s.Units {
 		u := &c.s.Units[i]
-		left += u.available() - u.loses(u.Kept) // what it was told to take away already is gone.
+		left += u.available() - u.loses(min(u.Kept, c.plan.Units[i].Keep)) // what it was told to take away already is gone.
 	}
 	for _, draining := range []bool{true, false} {
 		for i := range c.s.Units {
