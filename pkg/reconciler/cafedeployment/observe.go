@@ -153,7 +153,7 @@ func (p *pass) decide() {
 		Replicas: ptr.Deref(d.Replicas, 1), Wishes: d.Topology.UnitReplicas, MaxUnavailable: ptr.To(maxUnavailableOf(p.d)),
 		Beta: d.Strategy.UpgradeType != v1alpha1.UpgradeBatch, BatchSize: d.Strategy.BatchSize, Confirm: d.Strategy.NeedWaitingForConfirm, Pause: d.Strategy.Pause,
 		Driven: d.Strategy.Partitions != nil, Partitions: d.Strategy.Partitions,
-		Reschedule: d.Topology.AutoReschedule.Enable, Restore: p.d.Status.ObservedGeneration != p.d.Generation,
+		Reschedule: d.Topology.AutoReschedule.Enable, Restore: p.d.Status.ObservedGeneration != p.d.Generation && !p.steered(),
 		Current: p.current, Update: p.update, Change: fmt.Sprintf("%s-%d", p.update, p.history.Number(p.update)), Next: scalingChange(p.d.Generation),
 		Asked: p.d.Status.Asked, Confirmed: p.d.Annotations[v1alpha1.AnnotationConfirmed],
 	}
@@ -179,6 +179,17 @@ func (p *pass) decide() {
 	for i, u := range p.units {
 		u.plan = made.Units[i]
 	}
+}
+
+// steered says whether partitions are what moves pods from one revision to another, forth or back. Then each step of a release changes the spec, and none of that says
+// that a unit has room again.
+func (p *pass) steered() bool {
+	if p.d.Spec.Strategy.Partitions == nil {
+		return false
+	}
+	return p.current != p.update || slices.ContainsFunc(p.units, func(u *unit) bool {
+		return slices.ContainsFunc(u.pods, func(pod *seenPod) bool { return pod.revision != p.update })
+	})
 }
 
 func scalingChange(generation int64) string { return fmt.Sprintf("scale-%d", generation) }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/utils/ptr"
@@ -99,5 +100,45 @@ func TestAScaleOutConfirmsNoGroupOfAnUpdate(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A pipeline writes partitions step by step. None of that says that a unit has room again.
+func TestPartitionsOfAReleaseTakeNoMoveBack(t *testing.T) {
+	s := newShop(t, func(d *v1alpha1.CafeDeployment) { d.Spec.Topology.AutoReschedule.Enable = true })
+	s.settle("web:v1")
+	for _, name := range []string{"web-dca-3", "web-dca-4"} {
+		pod := s.pods[name].DeepCopy()
+		pod.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, LastTransitionTime: metav1.NewTime(s.clock.Now())}}
+		s.pods[name] = pod
+	}
+	s.settle("web:v1")
+	bump := func(dca, dcb string) {
+		s.edit(func(d *v1alpha1.CafeDeployment) {
+			d.Spec.Strategy.Partitions = map[string]intstr.IntOrString{"dca": intstr.Parse(dca), "dcb": intstr.Parse(dcb)}
+		})
+		s.settle("web:v2")
+	}
+	s.edit(func(d *v1alpha1.CafeDeployment) {
+		d.Spec.Strategy.Partitions = map[string]intstr.IntOrString{"dca": intstr.FromString("100%"), "dcb": intstr.FromString("100%")}
+		d.Spec.Template.Spec.Containers[0].Image = "web:v2"
+		d.Generation++
+	})
+	s.settle("web:v2")
+	for _, step := range [][2]string{{"2", "100%"}, {"0", "6"}, {"0", "0"}} {
+		if bump(step[0], step[1]); s.spread() != "dca=3 dcb=7" {
+			t.Fatalf("after partitions %v pods are at %s; %s", step, s.spread(), s.condition(v1alpha1.ConditionAllocated))
+		}
+	}
+	s.image("web:v1")
+	for _, step := range [][2]string{{"0", "100%"}, {"0", "6"}} {
+		if bump(step[0], step[1]); s.spread() != "dca=3 dcb=7" {
+			t.Fatalf("on the way back, after partitions %v, pods are at %s", step, s.spread())
+		}
+	}
+	bump("0", "0")
+	s.edit(func(d *v1alpha1.CafeDeployment) { d.Spec.MinReadySeconds = 1 })
+	if s.settle("web:v1"); s.on("web:v1") != 10 || s.spread() != "dca=5 dcb=5" {
+		t.Errorf("after the user's next change pods are at %s", s.spread())
 	}
 }
