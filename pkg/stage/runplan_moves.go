@@ -16,10 +16,17 @@ import (
 
 // moves plans a stage that moves pods, as if the stages before it had done their work.
 func (p *planning) moves(ctx context.Context, run *Run, mover *Mover, s *v1alpha1.PlannedStage) error {
-	world, err := p.see(run, s)
+	world, skipped, err := p.seeBut(run, mover.OnUnreachable, s)
 	if err != nil || world == nil {
 		return err
 	}
+	at := &moving{Mover: mover, run: run, state: moverState{Skipped: skipped}}
+	if len(at.members()) == 0 {
+		p.wrong(s.Name, "spec.members", "no member is left to act in"+at.leftOut())
+		return nil
+	}
+	world = world.Only(at.members())
+	at.world = world
 	path := field.NewPath("spec")
 	observed := make([]workload.Unit, len(world.Units))
 	for i := range world.Units {
@@ -35,7 +42,6 @@ func (p *planning) moves(ctx context.Context, run *Run, mover *Mover, s *v1alpha
 			s.Notes = append(s.Notes, fmt.Sprintf("%s: %s %s is paused", u.Ref(), u.Kind, u.Workload))
 		}
 	}
-	at := &moving{Mover: mover, run: run, world: world}
 	errs, gone, _ := at.wrong(path)
 	// Workloads that are not there are told of already, with what else is wrong in their member.
 	p.wrongs(s.Name, slices.DeleteFunc(errs, func(e *field.Error) bool {

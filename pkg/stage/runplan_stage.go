@@ -245,18 +245,28 @@ func (p *planning) tell(ctx context.Context, task Task, run *Run, s *v1alpha1.Pl
 
 // see looks at the target in a stage's members; what cannot be seen is waited for, or is a problem. World is nil where nothing can be planned on it.
 func (p *planning) see(run *Run, s *v1alpha1.PlannedStage) (*World, error) {
-	w, err := run.Observe(run.Admitted.Members)
+	w, _, err := p.seeBut(run, v1alpha1.UnreachableHold, s)
+	return w, err
+}
+
+// seeBut is see for a stage that may leave out members which do not answer: then they are no part of what is seen, and returned with what is the matter.
+func (p *planning) seeBut(run *Run, unreachable v1alpha1.OnUnreachable, s *v1alpha1.PlannedStage) (w *World, skipped map[string]string, err error) {
+	w, err = run.Observe(run.Admitted.Members)
 	if wrong := invalidOf(err); wrong != nil {
 		for _, e := range wrong {
 			p.mistake(s.Name, e)
 		}
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	skipped = map[string]string{}
 	for _, m := range w.Missing {
 		switch {
+		case unreachable == v1alpha1.UnreachableSkip && m.Unreachable && m.Reason == ReasonUnreachable:
+			skipped[m.Member] = m.Message
+			s.Notes = append(s.Notes, fmt.Sprintf("now: %s: it would be left out", m.Message))
 		case m.NotFound:
 			p.wrong(s.Name, "spec.target", m.Message)
 		case m.Reason == ReasonConnecting && !p.last:
@@ -267,7 +277,7 @@ func (p *planning) see(run *Run, s *v1alpha1.PlannedStage) (*World, error) {
 			p.wrong(s.Name, "spec.members", m.Message)
 		}
 	}
-	return w, nil
+	return w, skipped, nil
 }
 
 func (p *planning) wait(what string) {

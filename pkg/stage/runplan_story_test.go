@@ -1,6 +1,7 @@
 package stage_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -210,6 +211,29 @@ func TestAPlanWaitsForMembersToBeSeenAndThenSaysWhichAreNot(t *testing.T) {
 	s.ships.gone, s.cables.cut["m2"] = nil, true
 	if all := problems(a.told()); len(all) != 1 || !strings.Contains(all[0], "member m2 cannot be reached since") {
 		t.Errorf("problems %q", all)
+	}
+}
+
+func TestAMemberThatAStageWouldLeaveOutIsANoteAndNoRefusal(t *testing.T) {
+	s := newSea(t, "m1", "m2")
+	s.ships.launch("m1", "dca", 4)
+	s.ships.launch("m2", "dca", 4)
+	s.cables.cut["m2"] = true
+	const batch = `tasks: [{name: x, taskSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: BetaBatch,
+	  spec: {target: web, members: [m1, m2], batchSize: 2, onUnreachable: %s, change: {images: {app: x}}}}}]`
+	st := s.ask(fmt.Sprintf(batch, "Skip")).ready()
+	if g := st.Stages[0].Groups; len(g) != 3 || len(g[2].Units) != 1 || g[2].Units[0].To != 4 {
+		t.Errorf("groups %+v", g)
+	}
+	if notes := strings.Join(st.Stages[0].Notes, "; "); !strings.Contains(notes, "now: member m2 cannot be reached since") || !strings.Contains(notes, "it would be left out") {
+		t.Errorf("notes %s", notes)
+	}
+	if all := problems(s.ask(fmt.Sprintf(batch, "Hold")).told()); len(all) != 1 || !strings.Contains(all[0], "member m2 cannot be reached since") {
+		t.Errorf("where it is to be waited for: %q", all)
+	}
+	s.cables.cut["m1"] = true
+	if all := problems(s.ask(fmt.Sprintf(batch, "Skip")).told()); len(all) != 1 || !strings.Contains(all[0], "no member is left to act in") {
+		t.Errorf("with no member left: %q", all)
 	}
 }
 
