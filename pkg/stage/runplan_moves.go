@@ -50,6 +50,13 @@ func (p *planning) moves(ctx context.Context, run *Run, mover *Mover, s *v1alpha
 	if err := p.locks(ctx, run, world, mover.Rollout.OnLocked, s); err != nil {
 		return err
 	}
+	if p.last {
+		for _, o := range world.Objects() {
+			if u := o.First(); u.Shared && !u.Observed { // how many pods its units are to have is not known, so nothing is planned below.
+				p.wrong(s.Name, "spec.target", unobserved(o)+"; see whether that runs in the member")
+			}
+		}
+	}
 	if len(errs) > 0 || len(gone) > 0 {
 		return nil
 	}

@@ -237,6 +237,19 @@ func TestAMemberThatAStageWouldLeaveOutIsANoteAndNoRefusal(t *testing.T) {
 	}
 }
 
+func TestAWorkloadWhoseControllerIsNotThereIsNotPlannedAsNothingToDo(t *testing.T) {
+	s, c := newCafeSea(t, "m1")
+	c.launch("m1", "dca:4").change(func(u *ship) { u.Observed = false })
+	a := s.ask(`tasks: [{name: x, taskSpec: {apiVersion: stages.periplus.dev/v1alpha1, kind: BetaBatch, spec: {target: cafe, members: [m1], batchSize: 2, change: {images: {app: x}}}}}]`)
+	if st := a.told(); st.Phase != v1alpha1.PlanPending || !strings.Contains(st.Message, "is to observe it") {
+		t.Errorf("phase %s: %s", st.Phase, st.Message)
+	}
+	a.last = true
+	if all := problems(a.told()); len(all) != 1 || !strings.Contains(all[0], "x: spec.target: m1/web: CafeDeployment web is not yet observed by its controller") {
+		t.Errorf("problems %q", all)
+	}
+}
+
 func TestWhatHangsOnResultsIsKnownOnlyLater(t *testing.T) {
 	s := newSea(t, "m1")
 	s.ships.launch("m1", "dca", 4)
