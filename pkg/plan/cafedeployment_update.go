@@ -45,9 +45,10 @@ func (c *cafe) follow() error {
 		to.Stay = to.Keep
 		if p, ok := c.s.Partitions[to.Name]; ok && !c.s.Units[i].Draining {
 			var err error
-			if to.Stay, err = Partition(&p, to.Keep); err != nil {
+			if to.Stay, err = Partition(&p, min(to.Keep, to.Wanted)); err != nil {
 				return fmt.Errorf("unit %s: %w", to.Name, err)
 			}
+			to.Stay += max(to.Keep-to.Wanted, 0) // pods that only stand in for others are none that the partition was cut for.
 		}
 		if c.s.Pause {
 			to.Stay = max(to.Stay, to.Keep-c.s.Units[i].Updated)
