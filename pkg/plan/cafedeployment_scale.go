@@ -7,13 +7,8 @@ func (c *cafe) scale() {
 	}
 	record := c.record()
 	switch {
-	case record == nil: // none are added anywhere.
-		for i := range c.plan.Units {
-			if !c.s.Units[i].Draining {
-				c.plan.Units[i].Keep = c.plan.Units[i].Wanted
-			}
-		}
-		c.takeAway() // a unit that was taken out may still stand in for pods that are not available.
+	case record == nil: // none are added anywhere. Those that are too many may still stand in for pods that are not available.
+		c.takeAway()
 		return
 	case c.added(record):
 		return

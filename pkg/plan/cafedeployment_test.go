@@ -156,6 +156,11 @@ func TestCafeDeployment(t *testing.T) {
 		}), want: "dca 7 (7 stay), dcb 7 (7 stay), records, Scale 1/1 Pods"},
 
 		{name: "fewer replicas go at once", state: cafe2(func(s *CafeState) { s.Replicas = 4 }), want: "dca 2, dcb 2"},
+		{name: "fewer replicas take no pod that stands in for those of another unit that are not available", state: cafe2(func(s *CafeState) {
+			s.Replicas = 9
+			s.Units[0] = well("dca", 10, 10)
+			s.Units[1] = CafeUnit{Name: "dcb", HasSets: true, Kept: 5, Goes: goes(5, 0)}
+		}), want: "dca 7, dcb 4, Update 1/1 Pods"},
 		{name: "pods that are added in the middle of an update stay on the old revision", state: cafe2(changed(1, 1), func(s *CafeState) {
 			s.Replicas, s.Scaling = 14, scaling("scale-1", 5, 7, 5, 7)
 		}), want: "dca 6 (3 stay), dcb 6 (3 stay), records, Update 2/4 Pods"},
