@@ -22,7 +22,7 @@ import (
 // alone is what a world of sets has besides its API server, kubelets and controller.
 type alone struct {
 	balancers []*balancer
-	users     *users
+	users     interface{ done() bool }
 	client    *client
 	actors    []actor
 	names     []string
@@ -31,10 +31,20 @@ type alone struct {
 // furnishAlone makes what is in a world of sets before anything changes.
 func (w *World) furnishAlone() {
 	ctx, c, x := context.Background(), w.members[0], w.story.alone
-	a := &alone{users: &users{w: w, c: c}, client: &client{clock: w.clock.Now}}
+	a := &alone{client: &client{clock: w.clock.Now}}
 	w.alone = a
 	add := func(name string, who actor) { a.names, a.actors = append(a.names, name), append(a.actors, who) }
-	add("a user", a.users)
+	if x.cafe != nil {
+		who := &cafeUsers{w: w, c: c}
+		a.users = who
+		add("a user", who)
+		_, err := c.admin.periplus.AppsV1alpha1().CafeDeployments(namespace).Create(ctx, x.cafe.deployment, metav1.CreateOptions{})
+		w.must("making a deployment", err)
+	} else {
+		who := &users{w: w, c: c}
+		a.users = who
+		add("a user", who)
+	}
 	for _, name := range x.balancers {
 		b := newBalancer(w, c, name)
 		a.balancers = append(a.balancers, b)

@@ -64,6 +64,8 @@ func clientsFor(cfg *rest.Config) clients {
 var types = map[string]func() runtime.Object{
 	"pods":                 func() runtime.Object { return &corev1.Pod{} },
 	"endpointslices":       func() runtime.Object { return &discoveryv1.EndpointSlice{} },
+	"replicasets":          func() runtime.Object { return &appsv1.ReplicaSet{} },
+	"statefulsets":         func() runtime.Object { return &appsv1.StatefulSet{} },
 	"controllerrevisions":  func() runtime.Object { return &appsv1.ControllerRevision{} },
 	"poddisruptionbudgets": func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
 	"inplacesets":          func() runtime.Object { return &appsv1alpha1.InPlaceSet{} },

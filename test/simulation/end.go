@@ -13,13 +13,15 @@ func (w *World) checkEnd() {
 	end := func(format string, args ...any) { w.rules.broken(0, format, args...) }
 	w.checkLost()
 	for _, c := range w.members {
+		for _, l := range w.loads(c) {
+			if l.lock != nil {
+				end("%s in member %s is still locked by release %s", l.name, c.name, l.lock.Release)
+			}
+			if !l.resting {
+				end("the partition of %s in member %s is %s, not at rest", l.name, c.name, l.says)
+			}
+		}
 		for _, set := range c.sets() {
-			if lockOf(set) != nil {
-				end("%s in member %s is still locked by release %s", set.Name, c.name, lockOf(set).Release)
-			}
-			if p := set.Spec.UpdateStrategy.Partition; p == nil || p.String() != "100%" {
-				end("the partition of %s in member %s is %v, not at rest", set.Name, c.name, p)
-			}
 			for _, pod := range unitOf(c, set) {
 				if !w.rules.serves(pod, nil) && pod.Spec.Containers[0].Image != imageBroken {
 					end("pod %s in member %s does not serve, and nothing is the matter with it", pod.Name, c.name)
@@ -90,9 +92,9 @@ func (w *World) wantedBack(rel *stagesv1alpha1.Release) bool {
 // checkLost is rule 6 for a hub that lost its records: all that the lost release held is back as it was.
 func (w *World) checkLost() {
 	for _, c := range w.members {
-		for _, set := range c.sets() {
-			if image := set.Spec.Template.Spec.Containers[0].Image; w.lost[c.name+"/"+set.Name] != "" && image != imageOld {
-				w.rules.broken(6, "release %s, whose record was lost, held %s in member %s, which was not taken back: it wants %s", w.lost[c.name+"/"+set.Name], set.Name, c.name, image)
+		for _, l := range w.loads(c) {
+			if of := w.lost[c.name+"/"+l.name]; of != "" && l.image != imageOld {
+				w.rules.broken(6, "release %s, whose record was lost, held %s in member %s, which was not taken back: it wants %s", of, l.name, c.name, l.image)
 			}
 		}
 	}
@@ -111,6 +113,11 @@ func (w *World) checkBack() {
 			continue
 		}
 		for _, c := range w.members {
+			for _, l := range w.loads(c) {
+				if l.image != imageOld {
+					w.rules.broken(6, "release %s says that it is taken back, and %s in member %s wants %s", rel.Name, l.name, c.name, l.image)
+				}
+			}
 			for _, set := range c.sets() {
 				if image := set.Spec.Template.Spec.Containers[0].Image; image != imageOld {
 					w.rules.broken(6, "release %s says that it is taken back, and %s in member %s wants %s", rel.Name, set.Name, c.name, image)

@@ -243,9 +243,9 @@ func (w *World) lose(ctx context.Context) error {
 	w.procs[0].kill()
 	w.lost = map[string]string{}
 	for _, c := range w.members {
-		for _, set := range c.sets() {
-			if lock := lockOf(set); lock != nil {
-				w.lost[c.name+"/"+set.Name] = lock.Release
+		for _, l := range w.loads(c) {
+			if l.lock != nil {
+				w.lost[c.name+"/"+l.name] = l.lock.Release
 			}
 		}
 	}

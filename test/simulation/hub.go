@@ -86,13 +86,16 @@ func startHub(p *process) {
 func startMember(p *process) {
 	c := clientsFor(p.home.api.Config(p.through(p.home)))
 	q := p.newQueue("InPlaceSet")
+	sets, pods := p.inform(appsv1alpha1.SchemeGroupVersion.Group, "inplacesets", ""), p.inform("", "pods", appsv1alpha1.LabelInPlaceSet)
 	q.reconcile = inplaceset.Wire(inplaceset.Parts{
-		Kube: c.kube, Periplus: c.periplus,
-		Sets: p.inform(appsv1alpha1.SchemeGroupVersion.Group, "inplacesets", ""), Pods: p.inform("", "pods", appsv1alpha1.LabelInPlaceSet),
+		Kube: c.kube, Periplus: c.periplus, Sets: sets, Pods: pods,
 		Revisions: p.inform("apps", "controllerrevisions", appsv1alpha1.LabelInPlaceSet), Slices: p.inform("discovery.k8s.io", "endpointslices", ""),
 		Budgets: p.inform("policy", "poddisruptionbudgets", ""),
 		Clock:   p.w.clock, Recorder: quiet{}, WritesAtOnce: 1, Enqueue: q.add, EnqueueAfter: q.addAfter,
 	})
+	if p.w.story.hasCafes() { // elsewhere its controller has nothing to do, and its caches nothing to see.
+		startCafes(p, c, sets, pods)
+	}
 }
 
 // hubUID is how locks name the hub.

@@ -42,7 +42,7 @@ func (w *World) ask() (*v1beta1.CustomRun, *stagesv1alpha1.Question) {
 		if cr.Status.CompletionTime != nil || cr.DeletionTimestamp != nil || cr.Spec.Status != "" {
 			continue
 		}
-		if kind := cr.Spec.CustomSpec; kind == nil || kind.Kind != "Confirm" {
+		if kind := cr.Spec.CustomSpec; kind == nil || kind.Kind != "Confirm" && kind.Kind != "BetaBatch" {
 			continue
 		}
 		if q := runStatus(cr).Question; q != nil {
@@ -72,17 +72,21 @@ func (w *World) person() (string, func(context.Context) error) {
 	if w.story.act != "" && w.acted == 0 && w.step-w.began > w.story.actAfter {
 		return w.story.act, w.act
 	}
+	if s := w.story.cafe; s != nil && s.grows > 0 && !w.grown && w.began > 0 && w.step-w.began > s.growsAfter {
+		return "somebody wants more pods", w.grow
+	}
 	cr, q := w.asked()
 	if cr == nil {
 		return "", nil
 	}
-	given := w.given[cr.UID]
+	asked := string(cr.UID) + "/" + q.ID
+	given := w.given[asked]
 	all := w.answers(cr, q)
 	if given >= len(all) {
 		return "", nil
 	}
 	return fmt.Sprintf("%s answers %s (%d)", all[given].User, cr.Name, given), func(ctx context.Context) error {
-		w.given[cr.UID]++
+		w.given[asked]++
 		_, err := w.hub.admin.periplus.StagesV1alpha1().Approvals(namespace).Create(ctx, &stagesv1alpha1.Approval{
 			ObjectMeta: metav1.ObjectMeta{GenerateName: "answer-", Namespace: namespace}, Spec: all[given],
 		}, metav1.CreateOptions{})
@@ -116,6 +120,12 @@ func (w *World) act(ctx context.Context) error {
 		}
 	case actEditTemplate:
 		c := w.members[0]
+		if w.story.cafe != nil {
+			d := c.cafes()[0].DeepCopy()
+			d.Spec.Template.Spec.Containers[0].Image = imageRival
+			_, err := c.admin.periplus.AppsV1alpha1().CafeDeployments(namespace).Update(ctx, d, metav1.UpdateOptions{})
+			return ignoreGone(err)
+		}
 		set := c.sets()[0].DeepCopy()
 		set.Spec.Template.Spec.Containers[0].Image = imageRival
 		_, err := c.admin.periplus.AppsV1alpha1().InPlaceSets(namespace).Update(ctx, set, metav1.UpdateOptions{})

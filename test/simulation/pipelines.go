@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,9 @@ func (s *story) release(name, image string) *pipeline {
 			`{"pipelineRef":{"name":%q},"waves":[{"members":["m001","m002","m003"],"maxParallel":1},{"memberSelector":{}}],"maxParallel":25,"maxFailures":"10%%","onUnreachable":"Skip","silentPeriod":"2s"}`,
 			onePipeline)}}}
 	}
-	one, everything := map[string]int{"dca": 1, "dcb": 1}, s.everything()
+	one, everything, units := s.oneEach(), s.everything(), jsonText(s.units())
+	backwards := s.units()
+	slices.Reverse(backwards)
 	if s.broken && s.noFinally {
 		guards = nil // on a retry a stage may find its pods where they should be, with verdicts of the attempt before; the rule on pods holds it all the same.
 	}
@@ -49,9 +52,13 @@ func (s *story) release(name, image string) *pipeline {
 		asks = fmt.Sprintf("%q", approver) // nobody else, as is demanded.
 	}
 	confirm := task{name: "confirm", kind: "Confirm", spec: `{"approvers":{"users":[` + asks + `]},"forbidInitiator":true,"message":"go on?"}`, timeout: hour}
-	bump := task{name: "bump", kind: "PartitionBump", spec: moving(image, `"m1"`, `"order":["dca","dcb"]`), timeout: hour, image: image, members: []string{"m1"}, want: everything, guards: guards}
+	bump := task{name: "bump", kind: "PartitionBump", spec: moving(image, `"m1"`, `"order":`+units), timeout: hour, image: image, members: []string{"m1"}, want: everything, guards: guards}
 	hop := task{name: "hop", kind: "ClusterHop", spec: `{"target":"web","from":["m1"],"to":["m2","m3"],"silentPeriod":"5s"}`, timeout: hour}
-	fleet := task{name: "fleet", kind: "PartitionBump", spec: moving(image, `"m2","m3"`, `"order":["dcb","dca"],"by":"50%"`), timeout: hour, image: image, members: []string{"m2", "m3"}, want: everything, guards: guards}
+	fleet := task{name: "fleet", kind: "PartitionBump", spec: moving(image, `"m2","m3"`, `"order":`+jsonText(backwards)+`,"by":"50%"`), timeout: hour, image: image, members: []string{"m2", "m3"}, want: everything, guards: guards}
+	if s.cafe != nil {
+		fleet = s.betaBatch(image)
+		fleet.want, fleet.guards = everything, guards
+	}
 	p := &pipeline{name: name, tasks: []task{canary}}
 	add := func(tasks ...task) { p.tasks = append(p.tasks, tasks...) }
 	if s.stands {
@@ -89,6 +96,15 @@ func (s *story) perMember(image string) *pipeline {
 	}}, finally: []task{{name: "back", kind: "Rollback", spec: `{"scope":"Member","members":["` + paramMember + `"],"onUnreachable":"Wait"}`, timeout: hour}}}
 }
 
+// oneEach is one pod of each unit.
+func (s *story) oneEach() map[string]int {
+	out := map[string]int{}
+	for unit := range s.replicas {
+		out[unit] = 1
+	}
+	return out
+}
+
 // everything is all pods of each unit.
 func (s *story) everything() map[string]int {
 	out := map[string]int{}
@@ -106,7 +122,7 @@ func moving(image, members, more string) string {
 // rivalRelease is one that canaries another image on the same workloads.
 func (s *story) rivalRelease(name string) *pipeline {
 	return &pipeline{name: name, tasks: []task{{
-		name: "canary", kind: "Canary", timeout: hour, image: imageRival, members: []string{"m1", "m2"}, want: map[string]int{"dca": 1, "dcb": 1},
+		name: "canary", kind: "Canary", timeout: hour, image: imageRival, members: []string{"m1", "m2"}, want: s.oneEach(),
 		spec: fmt.Sprintf(`{"target":"web","members":["m1","m2"],"change":{"images":{"app":%q}},"pods":1,"progressDeadline":"5m"}`, imageRival),
 	}}}
 }

@@ -37,14 +37,16 @@ type rules struct {
 	// writes of ours that landed.
 	writes int
 	first  *brokenRule
-	// sets is of worlds of sets.
-	sets setRules
+	// sets is of worlds of sets, cafes of those with CafeDeployments. passedOn counts the groups that a stage began once people said yes.
+	sets     setRules
+	cafes    map[apitypes.UID]*cafeRules
+	passedOn map[apitypes.UID]int
 	// resting is true once nothing is left to be written.
 	resting bool
 }
 
 func newRules(w *World) *rules {
-	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}, largest: map[string]int{}, sets: newSetRules()}
+	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}, largest: map[string]int{}, sets: newSetRules(), cafes: map[apitypes.UID]*cafeRules{}, passedOn: map[apitypes.UID]int{}}
 }
 
 // broken notes the first rule that was broken; the run ends with the step. A check may run in a goroutine of a controller's.
@@ -82,6 +84,11 @@ func (r *rules) followTo(c *cluster, version uint64) {
 		}
 		if r.w.alone != nil {
 			r.followSets(c, e)
+		} else if set, ok := r.cafeEvent(c, e).(*appsv1alpha1.InPlaceSet); ok {
+			r.specChanged(e, set)
+		}
+		if d, ok := r.cafeEvent(c, e).(*appsv1alpha1.CafeDeployment); ok {
+			r.cafeChanged(d)
 		}
 		switch e.Object.Kind.Resource {
 		case "pods":
@@ -93,8 +100,18 @@ func (r *rules) followTo(c *cluster, version uint64) {
 	c.checked = version
 	if pods && r.w.alone == nil {
 		r.peak(c)
-		r.numbers(c)
+		if !r.w.story.hasCafes() { // whose sets may be told to have fewer.
+			r.numbers(c)
+		}
 	}
+}
+
+// cafeEvent is what an event in a world of CafeDeployments is about, where it is a workload.
+func (r *rules) cafeEvent(c *cluster, e store.Event) any {
+	if of := e.Object.Kind.Resource; !r.w.story.hasCafes() || of != "inplacesets" && of != "cafedeployments" {
+		return nil
+	}
+	return c.truth(e.Object)
 }
 
 // peak notes how many pods of each unit are ready on each image.
@@ -139,7 +156,7 @@ func (r *rules) sliced(c *cluster, before bool, e store.Event) {
 // check judges one write of ours.
 func (r *rules) check(d deed) {
 	r.writes++
-	if r.w.alone != nil {
+	if r.w.alone != nil || r.w.story.hasCafes() {
 		r.followTo(d.c, d.event.Object.Version-1) // what came of the writes before it.
 	}
 	if kind := d.event.Object.Kind.Resource; len(d.event.Object.JSON) > r.largest[kind] {
@@ -160,8 +177,16 @@ func (r *rules) check(d deed) {
 		if r.w.alone != nil {
 			r.statusWritten(d, now)
 		}
-		if was, ok := before.(*appsv1alpha1.InPlaceSet); ok && d.p.home == r.w.hub {
+		was, ok := before.(*appsv1alpha1.InPlaceSet)
+		if ok && d.p.home == r.w.hub {
 			r.setWritten(d, was, now)
+		}
+		if d.pass.queue == "CafeDeployment" && !gone(d.event) {
+			r.setTold(d, was, now)
+		}
+	case *appsv1alpha1.CafeDeployment:
+		if was, ok := before.(*appsv1alpha1.CafeDeployment); ok && d.p.home == r.w.hub {
+			r.cafeWritten(d, was, now)
 		}
 	case *v1beta1.CustomRun:
 		if was, ok := before.(*v1beta1.CustomRun); ok && !gone(d.event) {

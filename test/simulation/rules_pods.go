@@ -98,7 +98,7 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 		return
 	}
 	switch {
-	case before == nil && r.w.alone != nil:
+	case before == nil && (r.w.alone != nil || r.w.story.hasCafes()):
 		r.podMade(d, set, now)
 		return
 	case before == nil:
@@ -128,7 +128,7 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 	if !served || (!leaves && left(now)) {
 		return
 	}
-	if r.w.alone != nil {
+	if r.w.alone != nil || r.w.story.hasCafes() {
 		if !byHand(before) {
 			r.takenOut(d, set, now, known)
 		}
@@ -204,50 +204,55 @@ func held(v *intstr.IntOrString, replicas int32) int {
 
 // setWritten is rules 1, 3 and 6 for what the hub writes to a workload.
 func (r *rules) setWritten(d deed, before, now *appsv1alpha1.InPlaceSet) {
-	was, is := lockOf(before), lockOf(now)
-	mine := r.releaseOf(d.pass)
 	template := before.Spec.Template.Spec.Containers[0].Image != now.Spec.Template.Spec.Containers[0].Image
 	replicas := ptr.Deref(now.Spec.Replicas, 1)
 	allowedBefore := int(replicas) - held(before.Spec.UpdateStrategy.Partition, replicas)
 	allowed := int(replicas) - held(now.Spec.UpdateStrategy.Partition, replicas)
+	if !r.loadWritten(d, lockOf(before), lockOf(now), now.Name, template, allowed > allowedBefore) {
+		return
+	}
+	// Of a release whose record was lost nobody knows the target's limit: the workload's own is kept by its controller.
+	if allowed > allowedBefore && r.w.lost == nil {
+		r.advanced(d, now, now.Spec.Template.Spec.Containers[0].Image, int(*now.Spec.Replicas), allowed)
+	}
+}
 
+// loadWritten is rules 3, 5 and 6 for what the hub writes to a workload, whatever its kind; false where a rule was broken that makes the others moot.
+func (r *rules) loadWritten(d deed, was, is *stagesv1alpha1.Lock, name string, template, more bool) bool {
+	mine := r.releaseOf(d.pass)
 	if was != nil && is != nil && was.UID != is.UID {
 		if other := r.release(was.UID); other != nil && !isOver(other) {
-			r.broken(3, "%s in member %s is taken from release %s, which is not over, by %s", now.Name, d.c.name, was.Release, is.Release)
+			r.broken(3, "%s in member %s is taken from release %s, which is not over, by %s", name, d.c.name, was.Release, is.Release)
 		}
 	}
 	if !r.w.story.law.gives(d.c.name) {
-		r.broken(5, "%s writes to %s in member %s, which no policy gives to its namespace", d.pass, now.Name, d.c.name)
+		r.broken(5, "%s writes to %s in member %s, which no policy gives to its namespace", d.pass, name, d.c.name)
 	}
-	if template || allowed > allowedBefore {
+	if template || more {
 		r.moves(d, mine)
 		switch {
 		case is == nil || mine == nil || is.UID != mine.UID:
-			r.broken(3, "%s moves %s in member %s without holding its lock", d.pass, now.Name, d.c.name)
-			return
-		case !touched(mine, d.c.name, now.Name):
-			r.broken(6, "%s moves %s in member %s, which is not in the record of release %s", d.pass, now.Name, d.c.name, mine.Name)
+			r.broken(3, "%s moves %s in member %s without holding its lock", d.pass, name, d.c.name)
+			return false
+		case !touched(mine, d.c.name, name):
+			r.broken(6, "%s moves %s in member %s, which is not in the record of release %s", d.pass, name, d.c.name, mine.Name)
 		}
 		if r.moved[mine.UID] == nil {
 			r.moved[mine.UID] = map[string]bool{}
 		}
-		r.moved[mine.UID][d.c.name+"/"+now.Name] = true
+		r.moved[mine.UID][d.c.name+"/"+name] = true
 	}
 	if was != nil && is == nil && mine != nil && was.UID != mine.UID {
-		r.broken(3, "%s takes the lock of release %s off %s in member %s", d.pass, was.Release, now.Name, d.c.name)
+		r.broken(3, "%s takes the lock of release %s off %s in member %s", d.pass, was.Release, name, d.c.name)
 	}
-	// Of a release whose record was lost nobody knows the target's limit: the workload's own is kept by its controller.
-	if allowed > allowedBefore && r.w.lost == nil {
-		r.advanced(d, now, allowed)
-	}
+	return true
 }
 
 // advanced is rule 1 for a partition that was lowered: the pods that may start now are too many if, with what is unavailable already, the target's limit
 // does not hold. Old pods that are unavailable anyway are taken first and cost nothing.
-func (r *rules) advanced(d deed, set *appsv1alpha1.InPlaceSet, allowed int) {
+func (r *rules) advanced(d deed, set *appsv1alpha1.InPlaceSet, image string, replicas, allowed int) {
 	known := podsOf(d.p, d.c)
-	started, out, outOld := 0, int(*set.Spec.Replicas)-r.hidden(d.c, set, known), 0
-	image := set.Spec.Template.Spec.Containers[0].Image
+	started, out, outOld := 0, replicas-r.hidden(d.c, set, known), 0
 	for _, pod := range unitOf(d.c, set) {
 		on := pod.Spec.Containers[0].Image == image
 		if on {

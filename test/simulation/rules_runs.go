@@ -10,14 +10,13 @@ import (
 	apitypes "k8s.io/apimachinery/pkg/types"
 	"knative.dev/pkg/apis"
 
-	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	stagesv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/fleet"
 	"github.com/periplus-dev/periplus/pkg/stage"
 )
 
-func lockOf(set *appsv1alpha1.InPlaceSet) *stagesv1alpha1.Lock {
-	raw, ok := set.Annotations[stagesv1alpha1.AnnotationLock]
+func lockOf(of metav1.Object) *stagesv1alpha1.Lock {
+	raw, ok := of.GetAnnotations()[stagesv1alpha1.AnnotationLock]
 	if !ok {
 		return nil
 	}
@@ -133,6 +132,9 @@ func (r *rules) runWritten(d deed, before, now *v1beta1.CustomRun) {
 		return
 	}
 	advanced := was.Step != nil && st.Step != nil && st.Step.Index > was.Step.Index && st.Attempt == was.Attempt
+	if advanced && task.confirms {
+		r.asksBetween(now)
+	}
 	if succeeded || advanced {
 		r.passed(now, task, st)
 	}

@@ -77,6 +77,7 @@ func (w *World) run() (res Result) {
 		w.live()
 		res.Outcome = "all sets are where they should be"
 		w.checkSets()
+		w.checkCafes()
 		w.rules.end()
 		w.replay()
 		return res

@@ -32,6 +32,8 @@ type setStory struct {
 	// strangers delete pods and open gates.
 	strangers bool
 	acts      []setAct
+	// cafe, if not nil, is a CafeDeployment in place of the sets.
+	cafe *cafeAlone
 }
 
 // setAct is something that a user does to a set, at a step.

@@ -41,6 +41,8 @@ type story struct {
 	sparse uint64
 	// limit is the target's maxUnavailable.
 	limit int32
+	// cafe, if not nil, has the application in CafeDeployments.
+	cafe *cafeStory
 	// alone, if not nil, is a world of sets: there is no release in it.
 	alone *setStory
 }
@@ -87,6 +89,9 @@ func (l law) gives(member string) bool { return l != lawPart || member != "m3" }
 // tell makes up the story of a seed.
 func tell(r *rand.Rand) *story {
 	if r.IntN(3) == 0 {
+		if r.IntN(4) == 0 {
+			return tellCafeAlone(r)
+		}
 		return tellSets(r)
 	}
 	s := &story{
@@ -161,6 +166,9 @@ func tell(r *rand.Rand) *story {
 	s.stands = r.IntN(5) == 0
 	if r.IntN(7) == 0 {
 		do(aHold(r))
+	}
+	if r.IntN(4) == 0 {
+		tellCafe(r, s)
 	}
 	return s
 }

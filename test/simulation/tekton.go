@@ -91,6 +91,8 @@ type task struct {
 	members []string
 	want    map[string]int
 	guards  []guardOf
+	// confirms: it asks people between its groups.
+	confirms bool
 }
 
 // guardOf is a guard that a stage must have passed before it goes on.

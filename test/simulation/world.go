@@ -14,7 +14,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	apitypes "k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	clocktesting "k8s.io/utils/clock/testing"
 	"k8s.io/utils/ptr"
@@ -72,8 +71,10 @@ type World struct {
 	rates       rates
 	step, began int
 	acted       int
-	// given counts the answers to each run's question; directed, the kills at each write site.
-	given    map[apitypes.UID]int
+	// grown: somebody wanted more pods already.
+	grown bool
+	// given counts the answers to each question of a run, by its UID and the question; directed, the kills at each write site.
+	given    map[string]int
 	directed map[string]int
 	reached  map[string]bool
 	healAt   map[*cluster]time.Time
@@ -117,7 +118,7 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 	w := &World{
 		seed: seed, rand: randOf(seed), clock: clocktesting.NewFakeClock(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)),
 		plant: plant, sites: over, rates: rates{read: .001, kill: .002, lost: .003, another: .01},
-		given: map[apitypes.UID]int{}, directed: map[string]int{}, reached: map[string]bool{}, healAt: map[*cluster]time.Time{},
+		given: map[string]int{}, directed: map[string]int{}, reached: map[string]bool{}, healAt: map[*cluster]time.Time{},
 	}
 	w.story = tell(w.rand)
 	if plant.Story != nil {
@@ -168,17 +169,24 @@ func (w *World) furnish() {
 	}, metav1.CreateOptions{})
 	w.must("storing guards", err)
 	w.rule(ctx)
-	one, onEnd := intstr.FromInt32(1), stagesv1alpha1.OnEndLeave
+	one, onEnd, kind := intstr.FromInt32(1), stagesv1alpha1.OnEndLeave, "InPlaceSet"
+	if w.story.cafe != nil {
+		kind = "CafeDeployment"
+	}
 	if w.story.onEnd {
 		onEnd = stagesv1alpha1.OnEndRollBack
 	}
 	_, err = stages.Targets(namespace).Create(ctx, &stagesv1alpha1.Target{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"}, Spec: stagesv1alpha1.TargetSpec{
-			Workload:       stagesv1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: "InPlaceSet", Selector: map[string]string{"app": "web"}},
+			Workload:       stagesv1alpha1.WorkloadRef{APIVersion: "apps.periplus.dev/v1alpha1", Kind: kind, Selector: map[string]string{"app": "web"}},
 			MaxUnavailable: ptr.To(intstr.FromInt32(w.story.limit)), OnEnd: onEnd,
 		},
 	}, metav1.CreateOptions{})
 	w.must("storing a target", err)
+	if w.story.cafe != nil {
+		w.furnishCafes(ctx)
+		return
+	}
 	held := plan.Held()
 	for _, c := range w.members {
 		for _, unit := range w.story.units() {

@@ -103,6 +103,14 @@ func builtins() []*Kind {
 			typed: func() runtime.Object { return &appsv1.ControllerRevision{} }, mayBecome: revisionMayBecome,
 		},
 		{
+			Group: "apps", Version: "v1", Resource: "replicasets", Kind: "ReplicaSet", Namespaced: true, unconditional: true,
+			typed: func() runtime.Object { return &appsv1.ReplicaSet{} }, status: true, counted: bySpec,
+		},
+		{
+			Group: "apps", Version: "v1", Resource: "statefulsets", Kind: "StatefulSet", Namespaced: true, unconditional: true,
+			typed: func() runtime.Object { return &appsv1.StatefulSet{} }, status: true, counted: bySpec,
+		},
+		{
 			Group: "discovery.k8s.io", Version: "v1", Resource: "endpointslices", Kind: "EndpointSlice", Namespaced: true, unconditional: true,
 			typed: func() runtime.Object { return &discoveryv1.EndpointSlice{} }, counted: byAll,
 		},
