@@ -7,7 +7,8 @@
 // its locks are gone and that what it moved is at rest. The same seed makes the same run, write for write; docs/simulation.md says how to run it.
 //
 // Each third seed is a world of sets alone (sets.go): no hub, but load balancers, hooks, disruption budgets and users who change their minds.
+// Of these each fourth is a world of one CafeDeployment alone (cafes_alone.go), and in each fourth release the application is a CafeDeployment (cafe.go).
 //
-// What is real: pkg/stage with knative's generated reconciler, the tasks, the controllers of Releases and InPlaceSets, their event handlers, the
+// What is real: pkg/stage with knative's generated reconciler, the tasks, the controllers of Releases, InPlaceSets and CafeDeployments, their event handlers, the
 // generated clients. What stands in: informers (cache.go), work queues (process.go), pkg/fleet (fleet.go), kubelets (node.go), Tekton (tekton.go).
 package simulation

@@ -174,7 +174,7 @@ func (r *rules) check(d deed) {
 			r.sets.answers[now.UID] = now
 		}
 	case *appsv1alpha1.InPlaceSet:
-		if r.w.alone != nil {
+		if r.w.alone != nil && d.pass.queue == "InPlaceSet" {
 			r.statusWritten(d, now)
 		}
 		was, ok := before.(*appsv1alpha1.InPlaceSet)

@@ -95,8 +95,8 @@ func groupOf(bounds []int32, n int32) int {
 	return len(bounds) + 1
 }
 
-// known are the pods that a process knows to be ready, by unit: of a revision where one is given, on an image where one is.
-func knownReady(pods cache.Indexer, revision, image string) map[string]int32 {
+// knownReady is how many pods a process knows to be ready, by unit: of a revision where one is given.
+func knownReady(pods cache.Indexer, revision string) map[string]int32 {
 	out := map[string]int32{}
 	if pods == nil {
 		return out
@@ -106,9 +106,7 @@ func knownReady(pods cache.Indexer, revision, image string) map[string]int32 {
 		if !ok || pod.DeletionTimestamp != nil || !isTrue(pod, corev1.PodReady) || revision != "" && pod.Labels[appsv1alpha1.LabelCafeRevision] != revision {
 			continue
 		}
-		if image == "" || pod.Spec.Containers[0].Image == image {
-			out[pod.Labels[appsv1alpha1.LabelUnit]]++
-		}
+		out[pod.Labels[appsv1alpha1.LabelUnit]]++
 	}
 	return out
 }
@@ -182,7 +180,7 @@ func (r *rules) lets(d deed, dep *appsv1alpha1.CafeDeployment, was, now *appsv1a
 	if kept != *dep.Spec.Replicas || len(parts) != len(dep.Spec.Topology.Values) {
 		return // pods are being added or moved as well.
 	}
-	for _, n := range knownReady(podsOf(d.p, d.c), rev, "") {
+	for _, n := range knownReady(podsOf(d.p, d.c), rev) {
 		ready += n
 	}
 	r.begins(d, dep, g, bounds(parts, dep.Spec.Strategy.UpgradeType != appsv1alpha1.UpgradeBatch, sizeOf(dep)), let, ready)
@@ -204,7 +202,7 @@ func (r *rules) grows(d deed, dep *appsv1alpha1.CafeDeployment, was, now *appsv1
 	}
 	var from, to, added, ready int32
 	var parts []int32
-	have := knownReady(podsOf(d.p, d.c), "", "")
+	have := knownReady(podsOf(d.p, d.c), "")
 	for _, set := range d.c.sets() {
 		unit := set.Labels[appsv1alpha1.LabelUnit]
 		if record.To[unit] > record.From[unit] {
@@ -301,8 +299,8 @@ func (r *rules) batchBegins(d deed, now *appsv1alpha1.CafeDeployment) {
 				let += u.Wanted - int32(held(p, u.Wanted)) // #nosec G115 -- a few pods.
 			}
 		}
-		for _, n := range knownReady(podsOf(d.p, c), "", s.image) {
-			ready += n
+		for unit := range s.replicas {
+			ready += int32(r.peaks[c.name+"/"+unit+"/"+s.image]) // #nosec G115 -- a few pods. One that was there may be down for a moment by now.
 		}
 	}
 	bounds := bounds(parts, s.cafe.beta, int32(s.cafe.size)) // #nosec G115 -- a few pods.

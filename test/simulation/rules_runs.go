@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tektoncd/pipeline/pkg/apis/pipeline/v1beta1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	apitypes "k8s.io/apimachinery/pkg/types"
 	"knative.dev/pkg/apis"
@@ -153,6 +154,9 @@ func (r *rules) passed(cr *v1beta1.CustomRun, task *task, st *stagesv1alpha1.Run
 					verdict = s.Verdict
 				}
 			}
+			if verdict == stagesv1alpha1.VerdictNotApplicable && task.kind == "BetaBatch" && !r.reaches(m, task.image) {
+				continue // its groups so far have no pod there.
+			}
 			if verdict != stagesv1alpha1.VerdictPass {
 				r.broken(2, "%s goes on past guard %s, whose verdict in member %s is %s", cr.Name, g.name, m, verdict)
 			}
@@ -170,6 +174,16 @@ func (r *rules) passed(cr *v1beta1.CustomRun, task *task, st *stagesv1alpha1.Run
 			}
 		}
 	}
+}
+
+// reaches says whether there are pods on an image in a member.
+func (r *rules) reaches(member, image string) bool {
+	for _, c := range r.w.members {
+		if c.name == member && slices.ContainsFunc(c.pods(), func(pod *corev1.Pod) bool { return pod.Spec.Containers[0].Image == image }) {
+			return true
+		}
+	}
+	return false
 }
 
 // brought is rule 2 seen from the nodes: a stage that is done had all the pods that it wants ready on the new image at one time.
