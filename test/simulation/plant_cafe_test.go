@@ -76,7 +76,9 @@ func driven(s *story) {
 	s.cafe = &cafeStory{beta: true, size: 3, confirms: true}
 }
 
-func unasked(t stage.Task) stage.Task { return betaBatchWith(t, func(s *stagesv1alpha1.BetaBatchSpec) { s.Confirm = nil }) }
+func unasked(t stage.Task) stage.Task {
+	return betaBatchWith(t, func(s *stagesv1alpha1.BetaBatchSpec) { s.Confirm = nil })
+}
 
 func allAtOnce(t stage.Task) stage.Task {
 	return betaBatchWith(t, func(s *stagesv1alpha1.BetaBatchSpec) {
