@@ -190,10 +190,14 @@ func TestEachTypeGetsAPodSetInEachUnitWithThePublishedRoles(t *testing.T) {
 				first = template
 				return err == nil && fmt.Sprint(names) == "[web-dca web-dcb]", fmt.Sprint(names, err)
 			})
-			d, err := periplus.AppsV1alpha1().CafeDeployments(ns).Get(t.Context(), "web", metav1.GetOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			var d *v1alpha1.CafeDeployment
+			until(t, "the status names the revision, which it does after the sets were made", func() (_ bool, saw string) {
+				var err error
+				if d, err = periplus.AppsV1alpha1().CafeDeployments(ns).Get(t.Context(), "web", metav1.GetOptions{}); err != nil {
+					return false, err.Error()
+				}
+				return d.Status.UpdateRevision != "", fmt.Sprintf("%+v", d.Status)
+			})
 			want := map[string]string{"app": "web", v1alpha1.LabelCafeDeployment: "web", v1alpha1.LabelUnit: "dca", v1alpha1.LabelCafeRevision: d.Status.UpdateRevision}
 			if fmt.Sprint(first.Labels) != fmt.Sprint(want) {
 				t.Errorf("pods get the labels %v; want %v", first.Labels, want)
