@@ -72,6 +72,8 @@ func (w *World) run() (res Result) {
 	for _, p := range w.procs {
 		p.boot()
 	}
+	// A CafeDeployment alone makes its sets while things break already: nowhere else are they made.
+	w.faults = w.alone != nil && w.story.alone.cafe != nil
 	w.settle("before anything changes")
 	if w.alone != nil {
 		w.live()
