@@ -76,7 +76,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	}
 	// InPlaceSets and their pods are another controller's informers, which has said what it drops of them.
 	for _, informer := range []cache.SharedIndexInformer{p.Deployments, p.ReplicaSets, p.StatefulSets} {
-		must(informer.SetTransform(withoutManagedFields))
+		must(informer.SetTransform(loop.WithoutManagedFields))
 	}
 	inPlace := newShelf("InPlaceSet", p.InPlaceSets, p.Clock, func(ns string) client[*v1alpha1.InPlaceSet] { return p.Periplus.AppsV1alpha1().InPlaceSets(ns) })
 	replica := newShelf("ReplicaSet", p.ReplicaSets, p.Clock, func(ns string) client[*appsv1.ReplicaSet] { return p.Kube.AppsV1().ReplicaSets(ns) })
@@ -89,7 +89,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 		Kube: p.Kube, Known: p.Revisions.GetIndexer(), ByOwner: byOwner, Written: overlay.New(p.Clock, ownerUID[*appsv1.ControllerRevision]),
 		Kind: kind, Label: v1alpha1.LabelCafeDeployment,
 	}
-	handle(p.Deployments, r.deploymentChanged, func(d *v1alpha1.CafeDeployment) { r.enqueue(keyOf(d)) })
+	must(loop.Handle(p.Deployments, r.deploymentChanged, func(d *v1alpha1.CafeDeployment) { r.enqueue(keyOf(d)) }))
 	follow(r, p.InPlaceSets, inPlace.written)
 	follow(r, p.ReplicaSets, replica.written)
 	follow(r, p.StatefulSets, stateful.written)
@@ -97,12 +97,12 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	for _, informer := range p.Pods {
 		must(informer.AddIndexers(cache.Indexers{byController: indexByController}))
 		r.pods = append(r.pods, informer.GetIndexer())
-		handle(informer, func(before, now *corev1.Pod) {
+		must(loop.Handle(informer, func(before, now *corev1.Pod) {
 			if before != nil {
 				r.enqueueNamed(before)
 			}
 			r.enqueueNamed(now)
-		}, r.enqueueNamed)
+		}, r.enqueueNamed))
 	}
 	return r.reconcile
 }
@@ -110,7 +110,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 // NewController wires the controller. The informers' selectors in the context must be Selector and that of inplaceset.WithSelector.
 func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 	deployments, pods := cafedeployment.Get(ctx), filteredpod.Get(ctx, Selector).Informer()
-	must(pods.SetTransform(withoutManagedFields))
+	must(pods.SetTransform(loop.WithoutManagedFields))
 	var impl *controller.Impl
 	reconcile := Wire(Parts{
 		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx),
@@ -166,9 +166,9 @@ func (r *reconciler) deploymentChanged(before, now *v1alpha1.CafeDeployment) {
 
 // follow what deployments control: what is remembered of writes, and the deployment's next pass.
 func follow[T object](r *reconciler, informer cache.SharedIndexInformer, written *overlay.Store[T]) {
-	handle(informer,
+	must(loop.Handle(informer,
 		func(_, now T) { written.Observed(now); r.enqueueOwner(now) },
-		func(last T) { written.Removed(last); r.enqueueOwner(last) })
+		func(last T) { written.Removed(last); r.enqueueOwner(last) }))
 }
 
 func (r *reconciler) enqueueOwner(o metav1.Object) {
@@ -182,14 +182,6 @@ func (r *reconciler) enqueueNamed(pod *corev1.Pod) {
 	if name := pod.Labels[v1alpha1.LabelCafeDeployment]; name != "" {
 		r.enqueue(types.NamespacedName{Namespace: pod.Namespace, Name: name})
 	}
-}
-
-// withoutManagedFields drops what nobody here reads and is half of an object.
-func withoutManagedFields(o any) (any, error) {
-	if of, ok := o.(metav1.Object); ok {
-		of.SetManagedFields(nil)
-	}
-	return o, nil
 }
 
 // ownerOf returns the CafeDeployment that controls an object, or nil.
@@ -230,33 +222,6 @@ func indexByController(o any) ([]string, error) {
 
 func keyOf(d *v1alpha1.CafeDeployment) types.NamespacedName {
 	return types.NamespacedName{Namespace: d.Namespace, Name: d.Name}
-}
-
-// handle an informer's events. set is called for adds, with nothing before, and for updates.
-func handle[T any](informer cache.SharedIndexInformer, set func(before, now T), gone func(T)) {
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(o any) {
-			if now, ok := o.(T); ok {
-				var before T
-				set(before, now)
-			}
-		},
-		UpdateFunc: func(old, o any) {
-			before, okBefore := old.(T)
-			if now, ok := o.(T); ok && okBefore {
-				set(before, now)
-			}
-		},
-		DeleteFunc: func(o any) {
-			if lost, ok := o.(cache.DeletedFinalStateUnknown); ok {
-				o = lost.Obj
-			}
-			if last, ok := o.(T); ok {
-				gone(last)
-			}
-		},
-	})
-	must(err)
 }
 
 // must stops the start: informers refuse transforms, indexers and handlers only after they were started.

@@ -84,28 +84,24 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	}
 	r.writtenSets = overlay.New(r.clock, func(set *v1alpha1.InPlaceSet) string { return string(set.UID) })
 
-	must(p.Sets.SetTransform(withoutManagedFields))
-	must(p.Pods.SetTransform(withoutManagedFields))
-	must(p.Revisions.SetTransform(withoutManagedFields))
+	must(p.Sets.SetTransform(loop.WithoutManagedFields))
+	must(p.Pods.SetTransform(loop.WithoutManagedFields))
+	must(p.Revisions.SetTransform(loop.WithoutManagedFields))
 	must(p.Slices.SetTransform(onlyAddresses))
 	must(p.Budgets.SetTransform(onlyCounts))
 	must(p.Pods.AddIndexers(cache.Indexers{byOwner: indexByOwner, byHeld: indexHeld}))
 	must(p.Revisions.AddIndexers(cache.Indexers{byOwner: indexByOwner}))
 	must(p.Slices.AddIndexers(cache.Indexers{byAddress: indexByAddress}))
 
-	handle(p.Sets, handlers[*v1alpha1.InPlaceSet]{set: r.setChanged, gone: func(set *v1alpha1.InPlaceSet) { r.enqueue(keyOf(set)) }})
-	handle(p.Pods, handlers[*corev1.Pod]{set: r.podChanged, gone: r.podGone})
-	handle(p.Revisions, handlers[*appsv1.ControllerRevision]{
-		set:  func(_, now *appsv1.ControllerRevision) { r.book.Written.Observed(now) },
-		gone: r.revisionGone,
-	})
-	handle(p.Slices, handlers[*discoveryv1.EndpointSlice]{
-		set:  func(before, now *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(before, now)) },
-		gone: func(slice *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(slice, nil)) },
-	})
-	handle(p.Budgets, handlers[*policyv1.PodDisruptionBudget]{set: r.budgetChanged, gone: func(budget *policyv1.PodDisruptionBudget) {
+	must(loop.Handle(p.Sets, r.setChanged, func(set *v1alpha1.InPlaceSet) { r.enqueue(keyOf(set)) }))
+	must(loop.Handle(p.Pods, r.podChanged, r.podGone))
+	must(loop.Handle(p.Revisions, func(_, now *appsv1.ControllerRevision) { r.book.Written.Observed(now) }, r.revisionGone))
+	must(loop.Handle(p.Slices,
+		func(before, now *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(before, now)) },
+		func(slice *discoveryv1.EndpointSlice) { r.hearAll(r.drains.sliceChanged(slice, nil)) }))
+	must(loop.Handle(p.Budgets, r.budgetChanged, func(budget *policyv1.PodDisruptionBudget) {
 		r.wake(r.ledger.budgetChanged(types.NamespacedName{Namespace: budget.Namespace, Name: budget.Name}))
-	}})
+	}))
 	return r.reconcile
 }
 
@@ -206,14 +202,6 @@ func (r *reconciler) hearAll(keys []types.NamespacedName) {
 	}
 }
 
-// withoutManagedFields drops what nobody here reads and is half of a pod.
-func withoutManagedFields(object any) (any, error) {
-	if o, ok := object.(metav1.Object); ok {
-		o.SetManagedFields(nil)
-	}
-	return object, nil
-}
-
 // ownerOf returns the InPlaceSet that controls an object, or nil.
 func ownerOf(object metav1.Object) *metav1.OwnerReference {
 	ref := metav1.GetControllerOfNoCopy(object)
@@ -241,38 +229,6 @@ func indexByOwner(object any) ([]string, error) {
 
 func keyOf(set *v1alpha1.InPlaceSet) types.NamespacedName {
 	return types.NamespacedName{Namespace: set.Namespace, Name: set.Name}
-}
-
-// handlers of an informer's events. set is called for adds, with nothing before, and for updates.
-type handlers[T any] struct {
-	set  func(before, now T)
-	gone func(T)
-}
-
-func handle[T any](informer cache.SharedIndexInformer, h handlers[T]) {
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) {
-			if now, ok := object.(T); ok {
-				var before T
-				h.set(before, now)
-			}
-		},
-		UpdateFunc: func(old, object any) {
-			before, okBefore := old.(T)
-			if now, ok := object.(T); ok && okBefore {
-				h.set(before, now)
-			}
-		},
-		DeleteFunc: func(object any) {
-			if lost, ok := object.(cache.DeletedFinalStateUnknown); ok {
-				object = lost.Obj
-			}
-			if last, ok := object.(T); ok {
-				h.gone(last)
-			}
-		},
-	})
-	must(err)
 }
 
 // must stops the start: informers refuse transforms, indexers and handlers only after they were started.

@@ -97,7 +97,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	})
 	r.writtenSets = overlay.New(r.clock, func(set *v1alpha1.SidecarSet) string { return string(set.UID) })
 
-	must(p.Pods.SetTransform(withoutManagedFields))
+	must(p.Pods.SetTransform(loop.WithoutManagedFields))
 	must(p.Others.SetTransform(onlyWhatIsMatched))
 	must(p.Pods.AddIndexers(cache.Indexers{bySet: indexBySet}))
 	must(p.Revisions.AddIndexers(cache.Indexers{bySet: func(object any) ([]string, error) {
@@ -114,14 +114,14 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 
 // listen to the informers.
 func (r *reconciler) listen(p Parts) {
-	handle(p.Sets, func(before, now *v1alpha1.SidecarSet) {
+	must(loop.Handle(p.Sets, func(before, now *v1alpha1.SidecarSet) {
 		r.writtenSets.Observed(now)
 		// What the controller wrote itself, the status, wakes nobody.
 		if before == nil || before.Generation != now.Generation || before.UID != now.UID || (before.DeletionTimestamp == nil) != (now.DeletionTimestamp == nil) {
 			r.wakeAll() // names that sets claim together are said by each.
 		}
-	}, func(*v1alpha1.SidecarSet) { r.wakeAll() })
-	handle(p.Pods, func(before, now *corev1.Pod) {
+	}, func(*v1alpha1.SidecarSet) { r.wakeAll() }))
+	must(loop.Handle(p.Pods, func(before, now *corev1.Pod) {
 		r.writtenPods.Observed(now)
 		r.wake(setsOf(now))
 		if before != nil {
@@ -133,28 +133,28 @@ func (r *reconciler) listen(p Parts) {
 		r.quiet.forget(pod.UID)
 		r.wake(setsOf(pod))
 		r.wake(r.audit.podGone(0, pod))
-	})
-	handle(p.Others, func(_, now *metav1.PartialObjectMetadata) {
+	}))
+	must(loop.Handle(p.Others, func(_, now *metav1.PartialObjectMetadata) {
 		r.wake(r.audit.podChanged(1, now))
 		r.wakeLeaving()
-	}, func(pod *metav1.PartialObjectMetadata) { r.wake(r.audit.podGone(1, pod)) })
-	handle(p.Ns, func(before, now *corev1.Namespace) {
+	}, func(pod *metav1.PartialObjectMetadata) { r.wake(r.audit.podGone(1, pod)) }))
+	must(loop.Handle(p.Ns, func(before, now *corev1.Namespace) {
 		if before == nil || !labels.Equals(before.Labels, now.Labels) {
 			r.wake(r.audit.namespaceChanged(now.Name)) // its pods may have been seen first.
 			r.wakeIn(now.Name)
 		}
-	}, func(*corev1.Namespace) {})
-	handle(p.Revisions, func(_, revision *appsv1.ControllerRevision) { r.writtenRevisions.Observed(revision) }, func(revision *appsv1.ControllerRevision) {
+	}, func(*corev1.Namespace) {}))
+	must(loop.Handle(p.Revisions, func(_, revision *appsv1.ControllerRevision) { r.writtenRevisions.Observed(revision) }, func(revision *appsv1.ControllerRevision) {
 		r.writtenRevisions.Removed(revision)
 		r.enqueue(revision.Labels[v1alpha1.LabelSidecarSet])
-	})
-	handle(p.Slices, func(before, now *discoveryv1.EndpointSlice) {
+	}))
+	must(loop.Handle(p.Slices, func(before, now *discoveryv1.EndpointSlice) {
 		if before != nil {
 			r.wake(r.quiet.sliceChanged(before))
 		}
 		r.wake(r.quiet.sliceChanged(now))
-	}, func(slice *discoveryv1.EndpointSlice) { r.wake(r.quiet.sliceChanged(slice)) })
-	handle(p.Budgets, func(_, budget *policyv1.PodDisruptionBudget) { r.wakeIn(budget.Namespace) }, func(budget *policyv1.PodDisruptionBudget) { r.wakeIn(budget.Namespace) })
+	}, func(slice *discoveryv1.EndpointSlice) { r.wake(r.quiet.sliceChanged(slice)) }))
+	must(loop.Handle(p.Budgets, func(_, budget *policyv1.PodDisruptionBudget) { r.wakeIn(budget.Namespace) }, func(budget *policyv1.PodDisruptionBudget) { r.wakeIn(budget.Namespace) }))
 }
 
 func (r *reconciler) wake(sets []string) {
@@ -267,16 +267,16 @@ func NewGates(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 		Name: GatesName, Concurrency: writesAtOnce, Reconcile: g.open,
 		List: func() ([]types.NamespacedName, error) { return g.keys(), nil },
 	})
-	handle(pods, func(_, pod *corev1.Pod) {
+	must(loop.Handle(pods, func(_, pod *corev1.Pod) {
 		if g.mine(pod) {
 			impl.EnqueueKey(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name})
 		}
-	}, func(*corev1.Pod) {})
-	handle(sets.Informer(), func(_, _ *v1alpha1.SidecarSet) {}, func(*v1alpha1.SidecarSet) {
+	}, func(*corev1.Pod) {}))
+	must(loop.Handle(sets.Informer(), func(_, _ *v1alpha1.SidecarSet) {}, func(*v1alpha1.SidecarSet) {
 		for _, key := range g.keys() {
 			impl.EnqueueKey(key)
 		}
-	})
+	}))
 	return impl
 }
 
@@ -312,14 +312,6 @@ func indexBySet(object any) ([]string, error) {
 	return nil, nil
 }
 
-// withoutManagedFields drops what nobody here reads and is half of a pod.
-func withoutManagedFields(object any) (any, error) {
-	if o, ok := object.(metav1.Object); ok {
-		o.SetManagedFields(nil)
-	}
-	return object, nil
-}
-
 // onlyWhatIsMatched keeps of a pod that is none of ours what sets match by.
 func onlyWhatIsMatched(object any) (any, error) {
 	pod, ok := object.(*metav1.PartialObjectMetadata)
@@ -334,32 +326,6 @@ func onlyWhatIsMatched(object any) (any, error) {
 		kept.Annotations = map[string]string{corev1.MirrorPodAnnotationKey: mirrored}
 	}
 	return kept, nil
-}
-
-func handle[T any](informer cache.SharedIndexInformer, set func(before, now T), gone func(T)) {
-	_, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc: func(object any) {
-			if now, ok := object.(T); ok {
-				var before T
-				set(before, now)
-			}
-		},
-		UpdateFunc: func(old, object any) {
-			before, okBefore := old.(T)
-			if now, ok := object.(T); ok && okBefore {
-				set(before, now)
-			}
-		},
-		DeleteFunc: func(object any) {
-			if lost, ok := object.(cache.DeletedFinalStateUnknown); ok {
-				object = lost.Obj
-			}
-			if last, ok := object.(T); ok {
-				gone(last)
-			}
-		},
-	})
-	must(err)
 }
 
 // must stops the start: informers refuse transforms, indexers and handlers only after they were started.
