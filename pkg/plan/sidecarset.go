@@ -23,6 +23,8 @@ type SidecarPod struct {
 	Up bool
 	// Closed: its gate was closed by the set, for a change.
 	Closed bool
+	// Unit that the pod is of.
+	Unit string
 	// Selected: the strategy's selector tells it.
 	Selected bool
 	// Stays: it cannot get to the update revision before it is created anew.
@@ -38,7 +40,9 @@ type SidecarPod struct {
 
 // SidecarSetState is one observation of a SidecarSet and its pods.
 type SidecarSetState struct {
-	Partition      *intstr.IntOrString
+	Partition *intstr.IntOrString
+	// Partitions of single units. Where there are any, Partition is that of each unit that they do not name.
+	Partitions     map[string]intstr.IntOrString
 	MaxUnavailable *intstr.IntOrString
 	Paused         bool
 	// Spread pods of the same priority by their Scatter.
@@ -55,8 +59,9 @@ type SidecarSetState struct {
 type SidecarSetPlan struct {
 	// Update are the pods to bring to the update revision in place. Others that the set took out of service return to it.
 	Update []string
-	// Expected is how many of the selected pods the partition lets be on the update revision.
-	Expected int32
+	// Expected is how many of the selected pods the partition lets be on the update revision, ExpectedIn how many of each unit; nil without partitions of units.
+	Expected   int32
+	ExpectedIn map[string]int32
 	// Waiting is how many pods would move but for maxUnavailable, over all pods or in their workload; WaitingFor, but for each disruption budget.
 	Waiting    int32
 	WaitingFor map[string]int32
@@ -79,7 +84,8 @@ const workload = "workload\x00"
 // The brake: at most as many pods are on their way as have come up on the update revision, and one at first. While one of these fails, none is begun. So a revision
 // that cannot run is seen on one pod, whatever the limit.
 func SidecarSet(s SidecarSetState) (SidecarSetPlan, error) {
-	var selected, updated, up, onTheWay, available int32
+	var up, onTheWay, available int32
+	quotas := s.quotas()
 	p := SidecarSetPlan{}
 	sizes, missing := map[string]int32{}, map[string]int32{}
 	for i := range s.Pods {
@@ -90,9 +96,7 @@ func SidecarSet(s SidecarSetState) (SidecarSetPlan, error) {
 		} else {
 			missing[pod.Workload]++
 		}
-		if pod.Selected {
-			selected++
-		}
+		quotas.count(pod)
 		switch {
 		case pod.Revision != s.Update:
 			if pod.Closed {
@@ -105,34 +109,32 @@ func SidecarSet(s SidecarSetState) (SidecarSetPlan, error) {
 			onTheWay++
 			p.Stopped = p.Stopped || pod.Failing
 		}
-		if pod.Selected {
-			updated++
-		}
 	}
 	all := int32(len(s.Pods)) // #nosec G115 -- a cluster has fewer pods.
-	stay, err := Partition(s.Partition, selected)
+	err := quotas.expect(&p)
 	if err != nil {
 		return p, err
 	}
 	if p.MaxUnavailable, err = MaxUnavailable(s.MaxUnavailable, all); err != nil {
 		return p, err
 	}
-	p.Expected = selected - stay
 	b := &budget{left: available - (all - p.MaxUnavailable), of: s.under(), leftOf: s.leftOf(sizes, missing)}
 	if !s.Paused {
-		p.pick(s, p.Expected-updated, max(up, 1)-onTheWay, b)
+		p.pick(s, quotas, max(up, 1)-onTheWay, b)
 	}
 	p.Waiting += b.refused
 	p.Unavailable = max(p.MaxUnavailable-b.left, 0)
 	return p, nil
 }
 
-// pick the pods that move: quota by the partition, of which room may be begun.
-func (p *SidecarSetPlan) pick(s SidecarSetState, quota, room int32, b *budget) {
+// pick the pods that move: as many as partitions leave, of which room may be begun.
+func (p *SidecarSetPlan) pick(s SidecarSetState, quotas *sidecarQuotas, room int32, b *budget) {
 	var movable []*InPlacePod
+	of := map[string]*sidecarQuota{}
 	for i := range s.Pods {
 		pod := &s.Pods[i]
 		if pod.Selected && !pod.Stays {
+			of[pod.Name] = quotas.of(pod)
 			movable = append(movable, &InPlacePod{
 				Name: pod.Name, Revision: pod.Revision, Available: pod.Available, Ready: pod.Ready, Closed: pod.Closed,
 				Priority: pod.Priority, Scatter: pod.Scatter, Created: pod.Created,
@@ -140,19 +142,19 @@ func (p *SidecarSetPlan) pick(s SidecarSetState, quota, room int32, b *budget) {
 		}
 	}
 	for _, c := range inOrder(InPlaceSetState{Current: s.Current, Update: s.Update, Spread: s.Spread}, movable) {
-		if quota <= 0 {
-			return
-		}
+		quota := of[c.Name]
 		switch {
 		case p.Stopped:
 			return
+		case quota.left <= 0:
+			continue
 		case c.Closed: // it was counted as on its way.
 			p.Update = append(p.Update, c.Name)
-			quota--
+			quota.left--
 			continue
 		case room <= 0:
 			p.Behind++
-			quota--
+			quota.left--
 			continue
 		}
 		v, name := b.take(c.InPlacePod)
@@ -167,7 +169,7 @@ func (p *SidecarSetPlan) pick(s SidecarSetState, quota, room int32, b *budget) {
 			p.Update = append(p.Update, c.Name)
 			room--
 		}
-		quota--
+		quota.left--
 	}
 	p.WaitingFor = b.waiting
 }
@@ -212,7 +214,7 @@ func SidecarRevision(s SidecarSetState) string {
 	if s.Current == "" {
 		return s.Update
 	}
-	if SidecarsHeld(s.Partition) {
+	if s.Held() {
 		return s.Current
 	}
 	for i := range s.Pods {
@@ -221,6 +223,40 @@ func SidecarRevision(s SidecarSetState) string {
 		}
 	}
 	return s.Update
+}
+
+// Held says whether any pod is held back, or would be were there one: then new ones are made of the revision that is held. A unit without a partition of its own
+// counts only where it has pods.
+func (s *SidecarSetState) Held() bool {
+	if s.Partitions == nil {
+		return SidecarsHeld(s.Partition)
+	}
+	for _, partition := range s.Partitions {
+		if SidecarsHeld(&partition) {
+			return true
+		}
+	}
+	for i := range s.Pods {
+		if _, own := s.Partitions[s.Pods[i].Unit]; !own {
+			return SidecarsHeld(s.Partition)
+		}
+	}
+	return false
+}
+
+// UnitDone says whether new pods of a unit may have the update revision while other units hold pods back: nothing is held back in it, and all pods that can get
+// there run it with sidecars that are up.
+func (s *SidecarSetState) UnitDone(unit string) bool {
+	partition, own := s.Partitions[unit]
+	if !own || SidecarsHeld(&partition) {
+		return false
+	}
+	for i := range s.Pods {
+		if pod := &s.Pods[i]; pod.Unit == unit && pod.Selected && !pod.Stays && (pod.Revision != s.Update || !pod.Up) {
+			return false
+		}
+	}
+	return true
 }
 
 // SidecarsHeld says whether a partition holds back any pod at all, be there pods or not: then new ones are made of the revision that is held.

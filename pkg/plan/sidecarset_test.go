@@ -158,3 +158,60 @@ func TestWhateverIsUnavailableNoSidecarTakesThePodsBelowTheirLimit(t *testing.T)
 		}
 	}
 }
+
+func TestEachUnitGoesByItsOwnPartition(t *testing.T) {
+	state := func(pods string, partitions map[string]intstr.IntOrString, partition string) SidecarSetState {
+		s := SidecarSetState{Partitions: partitions, Partition: intOr(partition), MaxUnavailable: intOr("100%"), Current: "r1", Update: "r2", Pods: sidecarPods(pods)}
+		for i := range s.Pods {
+			s.Pods[i].Unit = s.Pods[i].Workload
+			s.Pods[i].Workload = ""
+		}
+		return s
+	}
+	all, none, one := intstr.FromString("100%"), intstr.FromInt32(0), intstr.FromInt32(1)
+	for _, c := range []struct {
+		name, pods string
+		partitions map[string]intstr.IntOrString
+		rest       string
+		update     string
+		expected   map[string]int32
+		held       bool
+		done       string
+	}{
+		{"what another unit holds back stays there", "2@a 2@a 1@b 1@a 1@b", map[string]intstr.IntOrString{"a": none, "b": all}, "100%", "p03", map[string]int32{"a": 3, "b": 0}, true, ""},
+		{"both go", "2@a 2@a 2@a 2@a 1@a 1@b 1@b", map[string]intstr.IntOrString{"a": none, "b": one}, "100%", "p04 p05", map[string]int32{"a": 5, "b": 1}, true, ""},
+		{"a unit that no partition names goes by the one of all", "1@a 1@c", map[string]intstr.IntOrString{"a": none}, "100%", "p00", map[string]int32{"a": 1, "c": 0}, true, ""},
+		{"pods that cannot get there are counted by no partition", "1s@a 1s@a 1@a 1@a", map[string]intstr.IntOrString{"a": one}, "100%", "p02", map[string]int32{"a": 1}, true, ""},
+		{"nothing is held back once no unit that there is does", "2@a 2@b", map[string]intstr.IntOrString{"a": none, "b": none}, "100%", "", map[string]int32{"a": 1, "b": 1}, false, "a b"},
+		{"a unit is done before the others", "2@a 2@a 1@b", map[string]intstr.IntOrString{"a": none, "b": all}, "100%", "", map[string]int32{"a": 2, "b": 0}, true, "a"},
+		{"a unit is not done while a sidecar of it comes up", "2@a 2~@a 1@b", map[string]intstr.IntOrString{"a": none, "b": all}, "100%", "", map[string]int32{"a": 2, "b": 0}, true, ""},
+	} {
+		s := state(c.pods, c.partitions, c.rest)
+		p, err := SidecarSet(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(p.Update, " "); got != c.update {
+			t.Errorf("%s: %q, want %q", c.name, got, c.update)
+		}
+		if fmt.Sprint(p.ExpectedIn) != fmt.Sprint(c.expected) {
+			t.Errorf("%s: expected %v, want %v", c.name, p.ExpectedIn, c.expected)
+		}
+		if s.Held() != c.held {
+			t.Errorf("%s: held is %v", c.name, s.Held())
+		}
+		var done []string
+		for _, unit := range []string{"a", "b"} {
+			if s.UnitDone(unit) {
+				done = append(done, unit)
+			}
+		}
+		if got := strings.Join(done, " "); got != c.done {
+			t.Errorf("%s: done are %q, want %q", c.name, got, c.done)
+		}
+	}
+	bad := intstr.FromString("many")
+	if _, err := SidecarSet(state("1@a", map[string]intstr.IntOrString{"a": bad}, "")); err == nil || !strings.Contains(err.Error(), "partitions[a]") {
+		t.Errorf("%v; want an error that names partitions[a]", err)
+	}
+}

@@ -93,3 +93,11 @@ func agree(a, b *metav1.LabelSelector) bool {
 	}
 	return true
 }
+
+// UnitOf a pod with sidecars: what its label says, or the one unit by the set's own name of all pods without.
+func UnitOf(pod metav1.Object, set string) string {
+	if unit := pod.GetLabels()[v1alpha1.LabelUnit]; unit != "" {
+		return unit
+	}
+	return set
+}

@@ -63,14 +63,25 @@ func (b *book) wants(pod *corev1.Pod, namespace *corev1.Namespace) ([]sidecar.Wa
 		if !m.Pod(pod) || !m.Namespace(namespace.Name, namespace.Labels) {
 			continue
 		}
-		revision := set.Spec.InjectionStrategy.Revision
-		if revision == "" {
-			revision = set.Status.InjectionRevision
-		}
+		revision := revisionFor(set, pod)
 		out = append(out, sidecar.Want{Set: set.Name, Revision: revision, Content: b.content(set.Name, revision), Gate: set.Spec.UpdateStrategy.Drain})
 	}
 	slices.SortFunc(out, func(x, y sidecar.Want) int { return strings.Compare(x.Set, y.Set) })
 	return out, nil
+}
+
+// revisionFor a new pod: the pinned one; else that of its unit, where a release is done with it before others; else that of the set.
+func revisionFor(set *v1alpha1.SidecarSet, pod *corev1.Pod) string {
+	if pinned := set.Spec.InjectionStrategy.Revision; pinned != "" {
+		return pinned
+	}
+	name := sidecar.UnitOf(pod, set.Name)
+	for i := range set.Status.Units {
+		if u := &set.Status.Units[i]; u.Name == name && u.InjectionRevision != "" && set.Status.InjectionRevision != "" {
+			return u.InjectionRevision
+		}
+	}
+	return set.Status.InjectionRevision
 }
 
 func (b *book) matcher(set *v1alpha1.SidecarSet) sidecar.Matcher {

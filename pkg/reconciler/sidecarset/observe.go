@@ -167,14 +167,14 @@ func (r *reconciler) decide(p *pass) error {
 		selects = selector
 	}
 	p.state = plan.SidecarSetState{
-		Partition: strategy.Partition, MaxUnavailable: strategy.MaxUnavailable, Paused: strategy.Paused, Spread: strategy.Scatter != "",
+		Partition: strategy.Partition, Partitions: strategy.Partitions, MaxUnavailable: strategy.MaxUnavailable, Paused: strategy.Paused, Spread: strategy.Scatter != "",
 		Current: p.set.Status.CurrentRevision, Update: p.update,
 	}
 	order := orderOf(strategy)
 	for _, seen := range p.pods {
 		left, comes := seen.AvailableIn(0, p.now)
 		pod := plan.SidecarPod{
-			Name: seen.name(), Workload: workloadOf(seen.pod), Revision: seen.part.Revision, Available: comes && left <= 0, Ready: seen.Ready,
+			Name: seen.name(), Workload: workloadOf(seen.pod), Unit: sidecar.UnitOf(seen.pod, p.set.Name), Revision: seen.part.Revision, Available: comes && left <= 0, Ready: seen.Ready,
 			Up:       !seen.ChangingFor(p.holder) && areReady(seen.pod, seen.part),
 			Closed:   seen.ClosedFor == inplace.GateChanging && seen.Holder() == p.holder,
 			Selected: selects.Matches(labels.Set(seen.pod.Labels)), Failing: seen.failing != "", Created: seen.pod.CreationTimestamp.Time,
@@ -211,7 +211,7 @@ func (p *pass) injectionRevision() string {
 		return ""
 	case strategy.Revision != "":
 		want = strategy.Revision
-	case plan.SidecarsHeld(p.set.Spec.UpdateStrategy.Partition) && p.content(p.current) != nil:
+	case p.state.Held() && p.content(p.current) != nil:
 		want = p.current
 	}
 	if p.content(want) == nil {

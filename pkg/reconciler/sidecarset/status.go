@@ -81,13 +81,14 @@ func (p *pass) status(claims []string, audited bool) *v1alpha1.SidecarSetStatus 
 	s.Injected, s.Updated, s.UpdatedReady = 0, 0, 0
 	for i, seen := range p.pods {
 		s.Injected++
-		if p.state.Pods[i].Revision == p.update && !seen.ChangingFor(p.holder) {
+		if p.updated(i) {
 			s.Updated++
 			if seen.Ready {
 				s.UpdatedReady++
 			}
 		}
 	}
+	s.Units, s.WaitingRevisions = p.units(), p.waitingRevisions()
 	var missed []string
 	if audited {
 		var older int32

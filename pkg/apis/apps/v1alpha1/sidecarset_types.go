@@ -185,6 +185,13 @@ type SidecarSetUpdateStrategy struct {
 	// +kubebuilder:validation:XValidation:rule="type(self) == int ? self >= 0 : self.matches('^(100|[1-9]?[0-9])%$')",message="spec.updateStrategy.partition: must be a number of pods, 0 or more, or a percentage from 0% to 100%"
 	Partition *intstr.IntOrString `json:"partition,omitempty"`
 
+	// Partitions are those of single units: how many of a unit's pods that can change in place stay on the old revision. Where there are any, each unit goes by its
+	// own, and a unit that is not named by Partition. A pod is of the unit that its label apps.periplus.dev/unit names; one without is of a unit by the set's name.
+	// A release writes them.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=64
+	Partitions map[string]intstr.IntOrString `json:"partitions,omitempty"`
+
 	// MaxUnavailable is how many of all injected pods may be unavailable, for any reason, while an update goes on: a number, or a percentage, rounded down but at
 	// least 1. A percentage holds for the pods of each workload (those with the same controller) by itself, too. 10% where empty.
 	// +optional
@@ -274,6 +281,18 @@ type SidecarSetStatus struct {
 	// InjectionRevision is the revision that new pods get; empty while they get none.
 	// +kubebuilder:validation:MaxLength=63
 	InjectionRevision string `json:"injectionRevision,omitempty"`
+	// WaitingRevisions are those from which no change in place leads to the update revision: their pods wait for their creation.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=128
+	// +kubebuilder:validation:items:MaxLength=63
+	WaitingRevisions []string `json:"waitingRevisions,omitempty"`
+	// Units of the injected pods; empty where there are more than 64.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=64
+	Units []SidecarSetUnit `json:"units,omitempty"`
 	// WaitingFor are the load balancers that pods wait for, by name.
 	// +optional
 	// +listType=map
@@ -286,6 +305,30 @@ type SidecarSetStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
+
+// SidecarSetUnit is what the controller last saw of one unit's pods.
+type SidecarSetUnit struct {
+	// Name of the unit.
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name"`
+	// Pods is how many of the unit's injected pods the strategy's selector tells.
+	Pods int32 `json:"pods"`
+	// Updated is how many of them carry the update revision and run it.
+	Updated int32 `json:"updated"`
+	// UpdatedReady is how many of the updated are ready.
+	UpdatedReady int32 `json:"updatedReady"`
+	// ExpectedUpdated is how many the partition lets be on the update revision. Without partitions of units it is all that are.
+	ExpectedUpdated int32 `json:"expectedUpdated"`
+	// WaitingForCreation is how many get the update revision only when they are created anew.
+	WaitingForCreation int32 `json:"waitingForCreation,omitempty"`
+	// InjectionRevision is what new pods of the unit get, where it is not what those of the others do: the unit is done before them.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	InjectionRevision string `json:"injectionRevision,omitempty"`
+}
+
+// MaxSidecarSetUnits is how many units the pods of one set may be of for releases to move it.
+const MaxSidecarSetUnits = 64
 
 // +k8s:deepcopy-gen:interfaces=k8s.io/apimachinery/pkg/runtime.Object
 // +kubebuilder:object:root=true
