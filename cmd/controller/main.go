@@ -42,13 +42,14 @@ import (
 	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
 	"github.com/periplus-dev/periplus/tasks/rollback"
+	"github.com/periplus-dev/periplus/tasks/sidecarupgrade"
 	"github.com/periplus-dev/periplus/tasks/soak"
 	"github.com/periplus-dev/periplus/tasks/window"
 )
 
 // tasks are the kinds of stages that the hub runs.
 var tasks = []stage.Task{
-	betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, window.Task{}, check.Task{},
+	betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, sidecarupgrade.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, window.Task{}, check.Task{},
 }
 
 func main() {

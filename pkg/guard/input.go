@@ -66,7 +66,7 @@ type Unit struct {
 
 // Pod of a target.
 type Pod struct {
-	Name, Member, Unit, Node, Revision string
+	Name, Namespace, Member, Unit, Node, Revision string
 	// Updated is true once the pod has observed the new revision: it runs it, and its status is about it.
 	Updated bool
 	// Moving is true for a pod that is on its way to the new revision. It is in `pods` only, neither in `updated` nor in `stable`.

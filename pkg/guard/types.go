@@ -24,6 +24,7 @@ type memberRow struct {
 
 var podType = object("Pod",
 	str("name", func(p *podRow) string { return p.Name }),
+	str("namespace", func(p *podRow) string { return p.Namespace }),
 	str("member", func(p *podRow) string { return p.Member }),
 	str("unit", func(p *podRow) string { return p.Unit }),
 	str("node", func(p *podRow) string { return p.Node }),

@@ -75,6 +75,8 @@ type Terms struct {
 	Given []string
 	// Unread are policies that demand something here which cannot be read, with why: nothing moves until they are mended.
 	Unread []Unread
+	// SidecarSets that may be released in the member, by name; "*" for all.
+	SidecarSets []string
 	// GuardSets, each once.
 	GuardSets []GuardSet
 	Confirms  []Confirm
@@ -131,6 +133,7 @@ func (b *Book) Member(m Object) Terms {
 
 // add takes over what a policy demands that can be read.
 func (t *Terms) add(p *v1alpha1.ReleasePolicy) {
+	t.SidecarSets = append(t.SidecarSets, p.Spec.SidecarSets...)
 	r := &p.Spec.Require
 	for _, ref := range r.GuardSets {
 		at := slices.IndexFunc(t.GuardSets, func(g GuardSet) bool { return g.GuardSetRef == ref })
@@ -165,6 +168,21 @@ func (t *Terms) Refusal(namespace string) string {
 			t.Member.Name, namespace)
 	}
 	return ""
+}
+
+// AllSidecarSets is the name by which a policy gives all SidecarSets.
+const AllSidecarSets = "*"
+
+// RefusesSidecarSet says why the runs of the namespace may not release a SidecarSet in the member; empty where they may.
+func (t *Terms) RefusesSidecarSet(name, namespace string) string {
+	if slices.Contains(t.SidecarSets, AllSidecarSets) || name != "" && slices.Contains(t.SidecarSets, name) {
+		return ""
+	}
+	if name == "" {
+		return fmt.Sprintf("SidecarSets are chosen by labels, and no ReleasePolicy gives all of them in member %q to namespace %q (spec.sidecarSets: [%q]); name one in workload.name", t.Member.Name, namespace, AllSidecarSets)
+	}
+	return fmt.Sprintf("no ReleasePolicy gives SidecarSet %q in member %q to namespace %q (spec.sidecarSets); those who keep ReleasePolicies (ClusterRole periplus-platform) can give it",
+		name, t.Member.Name, namespace)
 }
 
 // Believes says which policy believes a user who starts runs in the namespace for somebody else; empty where none does.

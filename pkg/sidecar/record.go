@@ -102,6 +102,24 @@ func (p Part) holds(pod *corev1.Pod) bool {
 	return has(pod.Spec.InitContainers, p.InitContainers) && has(pod.Spec.Containers, p.Containers)
 }
 
+// Ready says whether what was put in is ready. Init containers that end are done.
+func (p Part) Ready(pod *corev1.Pod) bool {
+	for i := range pod.Status.ContainerStatuses {
+		if s := &pod.Status.ContainerStatuses[i]; !s.Ready && slices.Contains(p.Containers, s.Name) {
+			return false
+		}
+	}
+	for i := range pod.Status.InitContainerStatuses {
+		if s := &pod.Status.InitContainerStatuses[i]; !s.Ready && slices.Contains(p.InitContainers, s.Name) {
+			return false
+		}
+	}
+	return len(pod.Status.ContainerStatuses) > 0
+}
+
+// Names of the containers that were put in, in the pod's order.
+func (p Part) Names() []string { return slices.Concat(p.InitContainers, p.Containers) }
+
 // with a part in the place of the one of the same set.
 func (r Record) with(p Part) Record {
 	sets := slices.DeleteFunc(slices.Clone(r.Sets), func(other Part) bool { return other.Set == p.Set })
@@ -124,3 +142,6 @@ func HasGate(pod *corev1.Pod) bool {
 	r, err := RecordOf(pod)
 	return err == nil && r.Gate
 }
+
+// Holder is how a set calls itself where it holds a pod: in records of changes, and on gates that it closed.
+func Holder(set string) string { return "SidecarSet/" + set }

@@ -229,7 +229,7 @@ func (r *Run) guardInput(member string, j Judging) guard.Input {
 				p.Updated, p.Started = false, false
 			}
 			in.Pods = append(in.Pods, guard.Pod{
-				Name: p.Name, Member: member, Unit: u.Name, Node: p.Node, Revision: p.Revision, Updated: p.Updated, Moving: p.Started && !p.Updated,
+				Name: p.Name, Namespace: p.Namespace, Member: member, Unit: u.Name, Node: p.Node, Revision: p.Revision, Updated: p.Updated, Moving: p.Started && !p.Updated,
 				Ready: p.Ready, Available: p.Available, Restarts: int64(p.Restarts), Created: p.Created, Phase: p.Phase, Reason: p.Reason,
 				Workload: u.Workload, Begun: p.Begun, ReadyChanged: p.ReadyChanged, TakenOut: p.TakenOut,
 			})

@@ -151,6 +151,11 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 	if len(todo) == 0 {
 		return nil, nil
 	}
+	for _, w := range todo {
+		if out := p.unfit(w.o, w.template); out != nil {
+			return out, nil
+		}
+	}
 	// Somebody else may have brought another template since: it is not written over.
 	if err := p.reread(ctx); err != nil {
 		return nil, err
@@ -169,6 +174,40 @@ func (p *moving) change(ctx context.Context) (*Outcome, error) {
 	}
 	out := Wait(ReasonPreparing, "wrote the new template, held back on every pod").WakeAt(p.run.Now.Add(time.Second))
 	return &out, nil
+}
+
+// unfit refuses, before it is written, a template that running pods of a SidecarSet cannot get. Other workloads rebuild their pods then, or say themselves that they do not.
+func (p *moving) unfit(o workload.Object, template *corev1.PodTemplateSpec) *Outcome {
+	u := o.First()
+	if u.Kind != workload.KindSidecarSet {
+		return nil
+	}
+	change, err := workload.Compare(u.Kind, u.Template, template)
+	if err != nil {
+		out := Fail(ReasonInvalid, fmt.Sprintf("spec.change: %s: %v", o.Ref(), err))
+		return &out
+	}
+	if change.Fits() || p.LeaveWaiting {
+		return nil
+	}
+	out := Fail(ReasonNotInPlace, fmt.Sprintf("%s: running pods cannot get the change, as it differs in %s; nothing was moved. A SidecarUpgrade with onWaitingForCreation: Leave holds it ready for pods as they are created",
+		o.Ref(), strings.Join(change.Misfits, ", ")))
+	return &out
+}
+
+// fits holds the stage to what running pods can get: some may be of a revision from which nothing leads to this one.
+func (p *moving) fits(context.Context) (*Outcome, error) {
+	if p.LeaveWaiting || p.state.FirstMoved != nil {
+		return nil, nil
+	}
+	for i := range p.world.Units {
+		if u := &p.world.Units[i]; u.Waiting > 0 {
+			out := Fail(ReasonNotInPlace, fmt.Sprintf("%s: %d pods get revision %s only when they are created anew: %s; nothing was moved. Have them made anew before, or leave them by a SidecarUpgrade with onWaitingForCreation: Leave",
+				u.Ref(), u.Waiting, u.UpdateRevision, u.WaitingFor))
+			return &out, nil
+		}
+	}
+	return nil, nil
 }
 
 // revision records which revision the release brings to each unit, and from then on refuses any other.
@@ -265,6 +304,9 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 			if next, move := plan.Advance(u.PlanState(), p.want(u), limit); move {
 				partitions[u.Name] = plan.PartitionFor(next, u.Replicas)
 				parts = append(parts, fmt.Sprintf("%s to %d", u.Ref(), next))
+			} else if p.opensTo(u) {
+				partitions[u.Name] = intstr.FromInt32(0)
+				parts = append(parts, u.Ref()+" for new pods")
 			}
 		}
 		if len(partitions) == 0 {
@@ -284,6 +326,17 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	return nil, nil
+}
+
+// opensTo says whether a unit of a SidecarSet that has no pod to move is let go all the same, once the stage has come to it: its partition also says what pods get
+// that are created.
+func (p *moving) opensTo(u *workload.Unit) bool {
+	if u.Kind != workload.KindSidecarSet || u.Replicas > 0 || !plan.SidecarsHeld(u.Partition) {
+		return false
+	}
+	return slices.ContainsFunc(p.steps[:p.state.Step+1], func(s plan.Step) bool {
+		return slices.ContainsFunc(s.Wants, func(w plan.Want) bool { return w.Member == u.Member && w.Unit == u.Name })
+	})
 }
 
 // limit is how many pods of a unit may be unavailable: the smallest of what the stage and its target say; negative where neither says anything.
@@ -319,7 +372,7 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 		u := &p.world.Units[i]
 		want, c := p.want(u), u.Count()
 		switch {
-		case u.Replicas == 0 && p.state.Units[u.Ref()]:
+		case u.Replicas == 0 && u.Waiting == 0 && p.state.Units[u.Ref()]:
 			open = append(open, u.Ref()+": was scaled to none since the stage began; waits until it has pods again")
 		case u.Paused && c.UpdatedAvailable < want:
 			open = append(open, fmt.Sprintf("%s: %s %s is paused", u.Ref(), u.Kind, u.Workload))

@@ -35,6 +35,8 @@ type Mover struct {
 	MaxUnavailable *intstr.IntOrString
 	// Confirm is asked after each step but the last. Nil asks nobody.
 	Confirm *v1alpha1.ConfirmSpec
+	// LeaveWaiting leaves pods that cannot get the change but by being created anew. Else the stage does not begin while there are any.
+	LeaveWaiting bool
 	// OnUnreachable: Skip leaves out members that do not answer, for the rest of the stage; it waits for them else.
 	OnUnreachable v1alpha1.OnUnreachable
 	// Results of a stage that is done.
@@ -111,6 +113,7 @@ func (m *Mover) Step(ctx context.Context, run *Run) (Outcome, error) {
 		p.clear,         // Before guards
 		p.change,        // the new template, held back on every pod
 		p.revision,      // which revision the release brings, and that it still is the one
+		p.fits,          // pods that only their creation brings to it
 		p.healthy,       // a pod that will not get up
 		p.during,        // During guards
 		p.reopened,      // the same windows, before each further step

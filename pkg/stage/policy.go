@@ -16,6 +16,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/guard"
 	"github.com/periplus-dev/periplus/pkg/policy"
+	"github.com/periplus-dev/periplus/pkg/workload"
 )
 
 // Namespaces reads a namespace of the hub as the API server has it.
@@ -115,6 +116,31 @@ func (a *admitter) termsOf(ctx context.Context, members []string) ([]policy.Term
 		out = append(out, book.Member(m))
 	}
 	return out, nil
+}
+
+// notGiven refuses a target of a kind that the stage does not move, and one that does not stand in the run's namespace, in each member where no policy gives it.
+func (a *admitter) notGiven(ctx context.Context, scope *Scope, out *v1alpha1.Admitted, p *field.Path) (field.ErrorList, error) {
+	if out.Target == nil {
+		return nil, nil
+	}
+	kind := out.Target.Workload.Kind
+	if len(scope.Workloads) > 0 && !slices.Contains(scope.Workloads, kind) {
+		return field.ErrorList{field.Invalid(p.Child("target"), scope.Target, fmt.Sprintf("its workload is a %s; a %s moves a %s", kind, a.task.Kind(), strings.Join(scope.Workloads, " or ")))}, nil
+	}
+	if kind != workload.KindSidecarSet {
+		return nil, nil
+	}
+	terms, err := a.termsOf(ctx, out.Members)
+	if err != nil {
+		return nil, err
+	}
+	var errs field.ErrorList
+	for i := range terms {
+		if why := terms[i].RefusesSidecarSet(out.Target.Workload.Name, a.run.Namespace); why != "" {
+			errs = append(errs, forbidden(p.Child("target").Key(scope.Target), why))
+		}
+	}
+	return errs, nil
 }
 
 // demand adds to a stage that moves something what policies have it keep to while it runs: guards, each judged in the members where it is demanded, and

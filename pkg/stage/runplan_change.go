@@ -28,8 +28,10 @@ const maxDiffs = 512 << 10
 type Way struct {
 	// Type of update; empty where the kind of pod set rebuilds every pod.
 	Type appsv1alpha1.UpdateType
-	// Because says what of the workload has every pod rebuilt, such as "podSetType: ReplicaSet".
+	// Because says what of the workload has every pod rebuilt, such as "podSetType: ReplicaSet"; or, where pods are Never rebuilt for a change, wait for it.
 	Because string
+	// Never is true where pods are other people's, and what does not fit in place waits until these create them anew.
+	Never bool
 }
 
 // UpdateWay reads how a workload changes its pods from the workload itself.
@@ -53,6 +55,15 @@ func UpdateWay(ctx context.Context, s workload.Session, u *workload.Unit) (Way, 
 				return nil
 			}
 			way = wayOf(ptr.Deref(d.Spec.InPlace, appsv1alpha1.CafeDeploymentInPlace{}).Type, "spec.inPlace.type")
+		case workload.KindSidecarSet:
+			set, err := c.Periplus.AppsV1alpha1().SidecarSets().Get(ctx, u.Workload, metav1.GetOptions{})
+			if err != nil {
+				return err
+			}
+			way = Way{Never: true}
+			if set.Spec.UpdateStrategy.Type == appsv1alpha1.SidecarOnNextCreate {
+				way.Because = "spec.updateStrategy.type: OnNextCreate"
+			}
 		default:
 			return fmt.Errorf("it is not known how a %s changes its pods", u.Kind)
 		}
@@ -84,8 +95,8 @@ func (p *planning) templateBefore(ctx context.Context, w *World, u *workload.Uni
 	return template, true, err
 }
 
-// change says how the pods of a unit get the new template.
-func (p *planning) change(ctx context.Context, w *World, u *workload.Unit, from, to *corev1.PodTemplateSpec, s *v1alpha1.PlannedStage) error {
+// change says how the pods of a unit get the new template; leaves is true where the stage leaves those that running pods cannot get.
+func (p *planning) change(ctx context.Context, w *World, u *workload.Unit, from, to *corev1.PodTemplateSpec, leaves bool, s *v1alpha1.PlannedStage) error {
 	c := v1alpha1.PlannedChange{Members: []string{u.Member}, Kind: u.Kind, Workload: u.Workload, Units: []string{u.Name}, How: v1alpha1.ChangeNone}
 	if !equality.Semantic.DeepEqual(from, to) {
 		read := p.Ways
@@ -102,7 +113,12 @@ func (p *planning) change(ctx context.Context, w *World, u *workload.Unit, from,
 		default:
 			return err
 		}
-		p.fit(&c, u, way, inplace.Compare(from, to), s)
+		diff, err := workload.Compare(u.Kind, from, to)
+		if err != nil {
+			p.wrong(s.Name, "spec.change", fmt.Sprintf("%s: %v", u.Ref(), err))
+			return nil
+		}
+		p.fit(&c, u, way, diff, leaves, s)
 		if p.plan.Spec.Diff {
 			if c.Diff, err = podtemplate.Diff(from, to, "revision "+u.Revision, "this run"); err != nil {
 				return err
@@ -114,9 +130,18 @@ func (p *planning) change(ctx context.Context, w *World, u *workload.Unit, from,
 }
 
 // fit says whether a change is made in place.
-func (p *planning) fit(c *v1alpha1.PlannedChange, u *workload.Unit, way Way, diff inplace.Change, s *v1alpha1.PlannedStage) {
+func (p *planning) fit(c *v1alpha1.PlannedChange, u *workload.Unit, way Way, diff inplace.Change, leaves bool, s *v1alpha1.PlannedStage) {
 	c.What = podtemplate.Words(diff)
 	switch {
+	case way.Never && (way.Because != "" || !diff.Fits()):
+		c.How, c.Because = v1alpha1.ChangeNextCreation, diff.Misfits
+		if way.Because != "" {
+			c.Because = []string{way.Because}
+		}
+		if !leaves {
+			p.wrong(s.Name, "spec.change", fmt.Sprintf("%s: %s %s: running pods cannot get it: %s; a SidecarUpgrade with onWaitingForCreation: Leave holds it ready for new ones",
+				u.Ref(), u.Kind, u.Workload, strings.Join(c.Because, ", ")))
+		}
 	case way.Because != "":
 		c.How, c.Because = v1alpha1.ChangeRebuild, []string{way.Because}
 	case diff.Fits():

@@ -118,6 +118,10 @@ func (p *planning) asked(run *Run, s *v1alpha1.PlannedStage) {
 		if ask = spec.Confirm; ask != nil {
 			times = int32(max(0, len(s.Groups)-1)) // #nosec G115 -- as many as fit into an object.
 		}
+	case *v1alpha1.SidecarUpgradeSpec:
+		if ask = spec.Confirm; ask != nil {
+			times = int32(max(0, len(s.Groups)-1)) // #nosec G115 -- as many as fit into an object.
+		}
 	}
 	if ask == nil {
 		return

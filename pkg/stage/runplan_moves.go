@@ -61,7 +61,7 @@ func (p *planning) moves(ctx context.Context, run *Run, mover *Mover, s *v1alpha
 		return nil
 	}
 	for i := range world.Units {
-		if err := p.carry(ctx, run, mover.Rollout, world, &observed[i], s); err != nil {
+		if err := p.carry(ctx, run, mover, world, &observed[i], s); err != nil {
 			return err
 		}
 	}
@@ -104,8 +104,8 @@ func (p *planning) locks(ctx context.Context, run *Run, world *World, onLocked v
 }
 
 // carry brings the stage's change to a unit as it was observed, or finds that a stage before it brought it.
-func (p *planning) carry(ctx context.Context, run *Run, r *v1alpha1.Rollout, world *World, u *workload.Unit, s *v1alpha1.PlannedStage) error {
-	path := field.NewPath("spec", "change")
+func (p *planning) carry(ctx context.Context, run *Run, mover *Mover, world *World, u *workload.Unit, s *v1alpha1.PlannedStage) error {
+	path, r := field.NewPath("spec", "change"), mover.Rollout
 	key := groundOf(u)
 	if g := p.ground[key]; g != nil {
 		again, errs := workload.Apply(g.template, r.Change, u.Member, path)
@@ -148,7 +148,7 @@ func (p *planning) carry(ctx context.Context, run *Run, r *v1alpha1.Rollout, wor
 	}
 	p.ground[key] = g
 	p.touched = append(p.touched, key)
-	return p.change(ctx, world, u, old, template, s)
+	return p.change(ctx, world, u, old, template, mover.LeaveWaiting, s)
 }
 
 // onRevision counts pods on the revision that is not the update's.

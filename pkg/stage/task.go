@@ -47,6 +47,8 @@ type Scope struct {
 	GuardSets []string
 	// Once is true where every guard is judged once, as Before guards are, whatever it says itself.
 	Once bool
+	// Workloads are the kinds of workload that the target may be; any where empty.
+	Workloads []string
 	// Moves is true where the stage moves workloads: what it moved is held back when it ends before its end.
 	Moves bool
 	// Back is true where the stage takes a release back: what it looks at is what that touched. It names no target, and members only where it searches
@@ -87,6 +89,7 @@ const (
 	ReasonForbidden       = "ForbiddenByPolicy"
 	ReasonOutsideWindow   = "OutsideWindow"
 	ReasonNothing         = "NothingToRelease"
+	ReasonNotInPlace      = "WaitsForCreation"
 	ReasonGuardFailed     = "GuardFailed"
 	ReasonPodsFailed      = "PodsFailed"
 	ReasonStalled         = "WorkloadStalled"

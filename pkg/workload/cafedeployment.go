@@ -186,24 +186,11 @@ func (a *cafeDeployments) Get(ctx context.Context, s Session, member, namespace,
 // Write implements Kind. Partitions are written for all units together: the deployment's own groups rest once there are any, and a unit without one would
 // be held back whatever it was before.
 func (a *cafeDeployments) Write(ctx context.Context, s Session, o Object, w Write) error {
-	u := o.First()
-	var partitions []op
+	u, spec := o.First(), templateOps(w)
 	if len(w.Partitions) > 0 {
-		whole := map[string]intstr.IntOrString{}
-		for _, x := range o.Units {
-			p, ok := w.Partitions[x.Name]
-			switch {
-			case ok:
-				whole[x.Name] = p
-			case x.Own:
-				whole[x.Name] = plan.Held()
-			default:
-				whole[x.Name] = *x.Partition
-			}
-		}
-		partitions = append(partitions, op{"add", "/spec/strategy/partitions", whole})
+		spec = append(spec, op{"add", "/spec/strategy/partitions", o.whole(w.Partitions)})
 	}
-	patch, err := patchOf(u, w, partitions...)
+	patch, err := patchOf(u, w, spec)
 	if err != nil {
 		return err
 	}

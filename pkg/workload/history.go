@@ -13,13 +13,13 @@ import (
 	"github.com/periplus-dev/periplus/pkg/fleet"
 )
 
-// templateOf reads the template of a revision. An InPlaceSet or CafeDeployment keeps a ControllerRevision <workload>-<revision> for each revision that its
-// history limit bears (the field that limit names), with the template where it stands in the workload.
-func templateOf(ctx context.Context, s Session, u *Unit, revision, limit string) (*corev1.PodTemplateSpec, error) {
+// revisionOf reads a revision out of a namespace. A workload keeps a ControllerRevision <workload>-<revision> for each revision that its history limit bears (the
+// field that limit names).
+func revisionOf(ctx context.Context, s Session, u *Unit, namespace, revision, limit string) ([]byte, error) {
 	name := u.Workload + "-" + revision
 	var found *appsv1.ControllerRevision
 	err := s.Do(ctx, "reading ControllerRevision "+name, func(ctx context.Context, c fleet.Clients) (err error) {
-		found, err = c.Kube.AppsV1().ControllerRevisions(u.Namespace).Get(ctx, name, metav1.GetOptions{})
+		found, err = c.Kube.AppsV1().ControllerRevisions(namespace).Get(ctx, name, metav1.GetOptions{})
 		return err
 	})
 	if apierrors.IsNotFound(err) || err == nil && !metav1.IsControlledBy(found, &metav1.ObjectMeta{UID: u.UID}) {
@@ -28,12 +28,21 @@ func templateOf(ctx context.Context, s Session, u *Unit, revision, limit string)
 	if err != nil {
 		return nil, err
 	}
+	return found.Data.Raw, nil
+}
+
+// templateOf reads the template of a revision of an InPlaceSet or CafeDeployment, which stands in the history where it does in the workload.
+func templateOf(ctx context.Context, s Session, u *Unit, revision, limit string) (*corev1.PodTemplateSpec, error) {
+	raw, err := revisionOf(ctx, s, u, u.Namespace, revision, limit)
+	if err != nil {
+		return nil, err
+	}
 	var data struct {
 		Spec struct {
 			Template *corev1.PodTemplateSpec `json:"template"`
 		} `json:"spec"`
 	}
-	if err := json.Unmarshal(found.Data.Raw, &data); err != nil {
+	if err := json.Unmarshal(raw, &data); err != nil {
 		return nil, fmt.Errorf("reading the template of revision %s of %s %s in member %s: %w", revision, u.Kind, u.Workload, u.Member, err)
 	}
 	if data.Spec.Template == nil {

@@ -170,11 +170,11 @@ func (a *inPlaceSets) Get(ctx context.Context, s Session, member, namespace, nam
 // Write implements Kind.
 func (a *inPlaceSets) Write(ctx context.Context, s Session, o Object, w Write) error {
 	u := o.First()
-	var partition []op
+	spec := templateOps(w)
 	if p, ok := w.Partitions[u.Name]; ok {
-		partition = append(partition, op{"add", "/spec/updateStrategy/partition", p})
+		spec = append(spec, op{"add", "/spec/updateStrategy/partition", p})
 	}
-	patch, err := patchOf(u, w, partition...)
+	patch, err := patchOf(u, w, spec)
 	if err != nil {
 		return err
 	}

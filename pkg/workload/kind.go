@@ -63,5 +63,5 @@ func (k Kinds) names() string {
 
 // NewKinds returns the adapters of all kinds that stages can move.
 func NewKinds(c clock.PassiveClock) Kinds {
-	return Kinds{"InPlaceSet": &inPlaceSets{clock: c}, "CafeDeployment": &cafeDeployments{clock: c}}
+	return Kinds{"InPlaceSet": &inPlaceSets{clock: c}, "CafeDeployment": &cafeDeployments{clock: c}, KindSidecarSet: &sidecarSets{clock: c}}
 }

@@ -64,6 +64,23 @@ func (o Object) Kept() map[string]intstr.IntOrString {
 	return out
 }
 
+// whole are the partitions of all units where some of them change. Those of a unit that went by groups of its own are held.
+func (o Object) whole(some map[string]intstr.IntOrString) map[string]intstr.IntOrString {
+	out := map[string]intstr.IntOrString{}
+	for _, u := range o.Units {
+		p, ok := some[u.Name]
+		switch {
+		case ok:
+			out[u.Name] = p
+		case u.Own:
+			out[u.Name] = plan.Held()
+		default:
+			out[u.Name] = *u.Partition
+		}
+	}
+	return out
+}
+
 // Previous is the workload's state as a record keeps it.
 func (o Object) Previous() v1alpha1.Previous {
 	u := o.First()

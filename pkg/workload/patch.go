@@ -18,14 +18,10 @@ type op struct {
 	Value any    `json:"value,omitempty"`
 }
 
-// patchOf is the one patch that makes a write; partitions are the operations for these, where there are any. Setting the resource version makes the server
-// refuse the patch when the workload has changed meanwhile.
-func patchOf(u *Unit, w Write, partitions ...op) ([]byte, error) {
-	ops := []op{{"replace", "/metadata/resourceVersion", u.ResourceVersion}}
-	if w.Template != nil {
-		ops = append(ops, op{"replace", "/spec/template", w.Template})
-	}
-	ops = append(ops, partitions...)
+// patchOf is the one patch that makes a write; spec are the operations for template and partitions, where there are any. Setting the resource version makes the
+// server refuse the patch when the workload has changed meanwhile.
+func patchOf(u *Unit, w Write, spec []op) ([]byte, error) {
+	ops := append([]op{{"replace", "/metadata/resourceVersion", u.ResourceVersion}}, spec...)
 	annotation := "/metadata/annotations/" + strings.ReplaceAll(v1alpha1.AnnotationLock, "/", "~1")
 	switch {
 	case w.Lock != nil:
@@ -45,6 +41,14 @@ func patchOf(u *Unit, w Write, partitions ...op) ([]byte, error) {
 		return nil, fmt.Errorf("encoding a patch of %s %s: %w", u.Kind, u.Workload, err)
 	}
 	return patch, nil
+}
+
+// templateOps write a template where most kinds have it.
+func templateOps(w Write) []op {
+	if w.Template == nil {
+		return nil
+	}
+	return []op{{"replace", "/spec/template", w.Template}}
 }
 
 // lockOn reads the lock on a workload, into all that says whose it is.

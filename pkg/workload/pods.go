@@ -3,6 +3,7 @@ package workload
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -111,7 +112,7 @@ func podsLabelled(inf cache.SharedIndexInformer, namespace, deployment string) (
 // podOf reads what all kinds of workload have in common.
 func podOf(pod *corev1.Pod) Pod {
 	p := Pod{
-		Name: pod.Name, Node: pod.Spec.NodeName, Created: pod.CreationTimestamp.Time, Begun: pod.CreationTimestamp.Time, Phase: string(pod.Status.Phase),
+		Name: pod.Name, Namespace: pod.Namespace, Node: pod.Spec.NodeName, Created: pod.CreationTimestamp.Time, Begun: pod.CreationTimestamp.Time, Phase: string(pod.Status.Phase),
 		Terminating: pod.DeletionTimestamp != nil, Reason: pod.Status.Reason, Message: pod.Status.Message,
 	}
 	for _, c := range pod.Status.Conditions {
@@ -153,7 +154,7 @@ func (p *Pod) fill(pod *corev1.Pod, minReadySeconds int32, now time.Time) {
 	p.Available = inplace.Available(pod, minReadySeconds, now)
 	p.Restarts, p.Begun = inplace.RestartsSince(pod), inplace.Begun(pod)
 	p.TakenOut = inplace.ClosedFor(pod) != ""
-	p.Failing = isFailing(pod, p.Updated)
+	p.Failing = isFailing(pod, p.Updated, nil)
 	if p.Ready && !p.Available {
 		if at := availableAt(pod, minReadySeconds); at.After(now) {
 			p.AvailableAt = at
@@ -163,7 +164,8 @@ func (p *Pod) fill(pod *corev1.Pod, minReadySeconds int32, now time.Time) {
 
 // isFailing says whether a container of a pod will not get up by waiting. For a moment after a change in place the kubelet still says what was the
 // matter with the image before: a crash counts only once the pod runs what it wants (updated), a failed pull only where it is of the image wanted.
-func isFailing(pod *corev1.Pod, updated bool) bool {
+// Where containers are named, those alone count.
+func isFailing(pod *corev1.Pod, updated bool, containers []string) bool {
 	if pod.Status.ObservedGeneration < pod.Generation {
 		return false
 	}
@@ -176,7 +178,7 @@ func isFailing(pod *corev1.Pod, updated bool) bool {
 	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for i := range list {
 			w := list[i].State.Waiting
-			if w == nil {
+			if w == nil || containers != nil && !slices.Contains(containers, list[i].Name) {
 				continue
 			}
 			if updated && crashes[w.Reason] || unpulls[w.Reason] && strings.Contains(w.Message, images[list[i].Name]) {

@@ -39,7 +39,7 @@ func TestWhatTheKubeletSaysOfAnEarlierImageIsNotHeldAgainstTheNewOne(t *testing.
 				Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "shop/web:v2"}}},
 				Status:     corev1.PodStatus{ObservedGeneration: tc.observed, ContainerStatuses: []corev1.ContainerStatus{{Name: "app", State: tc.state}}},
 			}
-			if got := isFailing(pod, tc.updated); got != tc.want {
+			if got := isFailing(pod, tc.updated, nil); got != tc.want {
 				t.Errorf("failing: %v", got)
 			}
 		})

@@ -33,6 +33,9 @@ type Unit struct {
 	// Replicas that the unit is to have; of a shared workload its controller says so, and they are good only while Observed.
 	Replicas  int32
 	Partition *intstr.IntOrString
+	// Waiting is how many pods get the update revision only when they are created anew, and WaitingFor why. They are none of Replicas, nor of Pods.
+	Waiting    int32
+	WaitingFor string
 	// Own is true where the workload goes by groups of its own, and Partition is how far these are: it follows partitions once one is written.
 	Own    bool
 	Paused bool
@@ -50,15 +53,19 @@ type Unit struct {
 
 	// annotated is true where the object has annotations: a JSON patch cannot add one to none.
 	annotated bool
+	// partitioned is true where the object has a map of partitions: a JSON patch cannot remove what is not there.
+	partitioned bool
 
 	Pods []Pod
 }
 
 // Pod of a unit, as observed.
 type Pod struct {
-	Name     string
-	Node     string
-	Revision string
+	Name string
+	// Namespace that the pod stands in.
+	Namespace string
+	Node      string
+	Revision  string
 	// Started is true once the pod carries the unit's update revision or is on its way to it; Updated once it runs it.
 	Started bool
 	Updated bool

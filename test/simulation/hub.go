@@ -28,6 +28,7 @@ import (
 	"github.com/periplus-dev/periplus/tasks/confirm"
 	"github.com/periplus-dev/periplus/tasks/partitionbump"
 	"github.com/periplus-dev/periplus/tasks/rollback"
+	"github.com/periplus-dev/periplus/tasks/sidecarupgrade"
 	"github.com/periplus-dev/periplus/tasks/soak"
 	"github.com/periplus-dev/periplus/tasks/window"
 )
@@ -35,7 +36,7 @@ import (
 // tasks are the stages that the hub runs, as cmd/controller has them.
 func tasks() []stage.Task {
 	return []stage.Task{
-		betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, check.Task{}, window.Task{},
+		betabatch.Task{}, canary.Task{}, confirm.Task{}, partitionbump.Task{}, sidecarupgrade.Task{}, clusterhop.Task{}, rollback.Task{}, soak.Task{}, check.Task{}, window.Task{},
 	}
 }
 

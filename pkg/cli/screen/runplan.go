@@ -174,6 +174,8 @@ func moves(out *Plan, s *stages.PlannedStage, g glyphs) {
 			out.Add("change", where+": the template stays as it is")
 		case stages.ChangeInPlace:
 			out.Add("in place", where+what)
+		case stages.ChangeNextCreation:
+			out.Warn("new pods", where+": pods get it as they are created anew, for "+strings.Join(c.Because, ", ")+what)
 		default:
 			if len(c.What) > 0 {
 				what = " (beside " + strings.Join(c.What, ", ") + ")"

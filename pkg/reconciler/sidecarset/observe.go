@@ -51,7 +51,7 @@ func (r *reconciler) see(pod *corev1.Pod, set string) (*seen, bool) {
 // observe reads all that a pass is about.
 func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pass, error) {
 	p := &pass{
-		set: set, now: r.clock.Now(), holder: holderOf(set.Name), byName: map[string]*seen{}, namespaces: map[string]bool{}, waits: newWaits(),
+		set: set, now: r.clock.Now(), holder: sidecar.Holder(set.Name), byName: map[string]*seen{}, namespaces: map[string]bool{}, waits: newWaits(),
 	}
 	p.problems = problemsOf(set)
 	matcher := r.audit.set(set, matchingOf(set))
@@ -175,7 +175,7 @@ func (r *reconciler) decide(p *pass) error {
 		left, comes := seen.AvailableIn(0, p.now)
 		pod := plan.SidecarPod{
 			Name: seen.name(), Workload: workloadOf(seen.pod), Unit: sidecar.UnitOf(seen.pod, p.set.Name), Revision: seen.part.Revision, Available: comes && left <= 0, Ready: seen.Ready,
-			Up:       !seen.ChangingFor(p.holder) && areReady(seen.pod, seen.part),
+			Up:       !seen.ChangingFor(p.holder) && seen.part.Ready(seen.pod),
 			Closed:   seen.ClosedFor == inplace.GateChanging && seen.Holder() == p.holder,
 			Selected: selects.Matches(labels.Set(seen.pod.Labels)), Failing: seen.failing != "", Created: seen.pod.CreationTimestamp.Time,
 			Stays: p.waitsForCreation(seen),
@@ -295,21 +295,6 @@ func workloadOf(pod *corev1.Pod) string {
 	return ""
 }
 
-// areReady says whether the set's containers in a pod are ready. Init containers that end are done.
-func areReady(pod *corev1.Pod, part sidecar.Part) bool {
-	for i := range pod.Status.ContainerStatuses {
-		if s := &pod.Status.ContainerStatuses[i]; slices.Contains(part.Containers, s.Name) && !s.Ready {
-			return false
-		}
-	}
-	for i := range pod.Status.InitContainerStatuses {
-		if s := &pod.Status.InitContainerStatuses[i]; slices.Contains(part.InitContainers, s.Name) && !s.Ready {
-			return false
-		}
-	}
-	return len(pod.Status.ContainerStatuses) > 0
-}
-
 // whyFailing returns the reason why a sidecar does not come up; empty if it may just be starting.
 func whyFailing(pod *corev1.Pod, part sidecar.Part) (reason, message string) {
 	check := func(statuses []corev1.ContainerStatus, names []string) {
@@ -333,5 +318,3 @@ func whyFailing(pod *corev1.Pod, part sidecar.Part) (reason, message string) {
 func ended(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
 }
-
-func holderOf(set string) string { return kind.Kind + "/" + set }

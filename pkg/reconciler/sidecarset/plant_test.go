@@ -297,7 +297,7 @@ func TestAControllerThatIsKilledAtAnyWriteIsCarriedOn(t *testing.T) {
 				p.settle(1, story)
 				for _, pod := range p.pods() {
 					look := inplace.LookAt(pod)
-					if pod.Spec.Containers[1].Image != "mesh:v2" || !look.Idle || look.HasBegun(holderOf("mesh")) || pod.Annotations[v1alpha1.AnnotationHolder] != "" {
+					if pod.Spec.Containers[1].Image != "mesh:v2" || !look.Idle || look.HasBegun(sidecar.Holder("mesh")) || pod.Annotations[v1alpha1.AnnotationHolder] != "" {
 						t.Fatalf("%s: pod %s runs %s and is left %+v", story, pod.Name, pod.Spec.Containers[1].Image, look)
 					}
 				}

@@ -19,7 +19,7 @@ import (
 // TestRoles asks the server what the published roles allow. The controller is asked about a namespace in which it has
 // nothing but its published role.
 func TestRoles(t *testing.T) {
-	const everyKind = "approvals betabatches canaries checks clusterhops confirms freezes guardsets interventions partitionbumps releasepolicies releases rollbacks soaks targets windows"
+	const everyKind = "approvals betabatches canaries checks clusterhops confirms freezes guardsets interventions partitionbumps releasepolicies releases rollbacks sidecarupgrades soaks targets windows"
 	for _, c := range []struct {
 		name         string
 		user, in, ns string
@@ -40,7 +40,7 @@ func TestRoles(t *testing.T) {
 
 		{"an engineer starts, cancels and deletes runs", "alice", "", namespace, "get list watch create patch delete", "pipelineruns", "tekton.dev", true},
 		{"an engineer touches no CustomRun", "alice", "", namespace, "create update patch delete", "customruns customruns/status", "tekton.dev", false},
-		{"an engineer keeps stored stages, targets and guard sets", "alice", "", namespace, "create update patch delete", "betabatches canaries checks clusterhops confirms guardsets partitionbumps rollbacks soaks targets windows", "stages.periplus.dev", true},
+		{"an engineer keeps stored stages, targets and guard sets", "alice", "", namespace, "create update patch delete", "betabatches canaries checks clusterhops confirms guardsets partitionbumps rollbacks sidecarupgrades soaks targets windows", "stages.periplus.dev", true},
 		{"an engineer answers", "alice", "", namespace, "create", "approvals", "stages.periplus.dev", true},
 		{"an engineer intervenes", "alice", "", namespace, "get list watch create", "interventions", "stages.periplus.dev", true},
 		{"an engineer changes no answer and no intervention", "alice", "", namespace, "update patch delete deletecollection", "approvals interventions", "stages.periplus.dev", false},

@@ -28,7 +28,7 @@ var (
 
 func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(SchemeGroupVersion,
-		&Canary{}, &CanaryList{}, &BetaBatch{}, &BetaBatchList{},
+		&Canary{}, &CanaryList{}, &BetaBatch{}, &BetaBatchList{}, &SidecarUpgrade{}, &SidecarUpgradeList{},
 		&Confirm{}, &ConfirmList{},
 		&PartitionBump{}, &PartitionBumpList{},
 		&ClusterHop{}, &ClusterHopList{},

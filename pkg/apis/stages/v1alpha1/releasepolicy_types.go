@@ -39,6 +39,15 @@ type ReleasePolicySpec struct {
 	// +optional
 	MetricSources Selection `json:"metricSources,omitempty"`
 
+	// SidecarSets that the runs of those namespaces may release in those members, by name; "*" for all. None where empty: a SidecarSet has containers in the pods of
+	// other namespaces.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=300
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	SidecarSets []string `json:"sidecarSets,omitempty"`
+
 	// Require is what a run must have to move anything in those members. A run that lacks it is refused before it moves anything.
 	// +optional
 	Require Demands `json:"require,omitempty"`

@@ -27,6 +27,8 @@ const (
 	ChangeInPlace PlannedHow = "InPlace"
 	// ChangeRebuild makes new pods, with other IPs.
 	ChangeRebuild PlannedHow = "Rebuild"
+	// ChangeNextCreation leaves running pods as they are; those that are created later have it.
+	ChangeNextCreation PlannedHow = "NextCreation"
 )
 
 // +genclient

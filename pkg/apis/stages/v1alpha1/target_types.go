@@ -25,7 +25,7 @@ type Target struct {
 
 // TargetSpec is the workload and the limits that every stage obeys.
 type TargetSpec struct {
-	// Workload in the members, in the namespace of the PipelineRun.
+	// Workload in the members, in the namespace of the PipelineRun. A SidecarSet stands in none: a ReleasePolicy must give it to the PipelineRun's.
 	Workload WorkloadRef `json:"workload"`
 
 	// MaxUnavailable is how many pods of each unit may be unavailable, for any reason, while a stage moves it: a number, or a
@@ -66,7 +66,7 @@ type WorkloadRef struct {
 	// +kubebuilder:validation:Enum="apps.periplus.dev/v1alpha1"
 	APIVersion string `json:"apiVersion"`
 	// Kind of the workload.
-	// +kubebuilder:validation:Enum=InPlaceSet;CafeDeployment
+	// +kubebuilder:validation:Enum=InPlaceSet;CafeDeployment;SidecarSet
 	Kind string `json:"kind"`
 	// Name of the workload.
 	// +optional

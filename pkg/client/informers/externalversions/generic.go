@@ -83,6 +83,8 @@ func (f *sharedInformerFactory) ForResource(resource schema.GroupVersionResource
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Rollbacks().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("runplans"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().RunPlans().Informer()}, nil
+	case stagesv1alpha1.SchemeGroupVersion.WithResource("sidecarupgrades"):
+		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().SidecarUpgrades().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("soaks"):
 		return &genericInformer{resource: resource.GroupResource(), informer: f.Stages().V1alpha1().Soaks().Informer()}, nil
 	case stagesv1alpha1.SchemeGroupVersion.WithResource("targets"):

@@ -51,7 +51,7 @@ func (r *Recorder) Observe(at time.Time, namespace string, in *guard.Input) {
 				r.groups[group] = at
 			}
 		}
-		key := podKey{namespace, in.Member, p.Name}
+		key := podKey{namespace, in.Member, nameOf(p)}
 		h := r.pods[key]
 		switch {
 		case h == nil || !h.created.Equal(p.Created) || at.Sub(h.seen) > forgetAfter:
@@ -85,7 +85,7 @@ func (r *Recorder) sweep(at time.Time) {
 func (r *Recorder) value(now time.Time, namespace, member string, p *guard.Pod, m measure, from time.Time) (float64, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.pods[podKey{namespace, member, p.Name}]
+	h := r.pods[podKey{namespace, member, nameOf(p)}]
 	if h != nil && (!h.created.Equal(p.Created) || !h.begun.Equal(begun(p)) || now.Sub(h.seen) > forgetAfter) {
 		h = nil
 	}
@@ -103,3 +103,6 @@ func (r *Recorder) value(now time.Time, namespace, member string, p *guard.Pod, 
 	}
 	return h.flaps.within(from, h.begun)
 }
+
+// nameOf is how a pod is told from those of other namespaces in which a target has pods, too.
+func nameOf(p *guard.Pod) string { return p.Namespace + "/" + p.Name }

@@ -108,6 +108,14 @@ type RunPlanListerExpansion interface{}
 // RunPlanNamespaceLister.
 type RunPlanNamespaceListerExpansion interface{}
 
+// SidecarUpgradeListerExpansion allows custom methods to be added to
+// SidecarUpgradeLister.
+type SidecarUpgradeListerExpansion interface{}
+
+// SidecarUpgradeNamespaceListerExpansion allows custom methods to be added to
+// SidecarUpgradeNamespaceLister.
+type SidecarUpgradeNamespaceListerExpansion interface{}
+
 // SoakListerExpansion allows custom methods to be added to
 // SoakLister.
 type SoakListerExpansion interface{}

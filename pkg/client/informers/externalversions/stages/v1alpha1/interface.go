@@ -38,6 +38,8 @@ type Interface interface {
 	Rollbacks() RollbackInformer
 	// RunPlans returns a RunPlanInformer.
 	RunPlans() RunPlanInformer
+	// SidecarUpgrades returns a SidecarUpgradeInformer.
+	SidecarUpgrades() SidecarUpgradeInformer
 	// Soaks returns a SoakInformer.
 	Soaks() SoakInformer
 	// Targets returns a TargetInformer.
@@ -125,6 +127,11 @@ func (v *version) Rollbacks() RollbackInformer {
 // RunPlans returns a RunPlanInformer.
 func (v *version) RunPlans() RunPlanInformer {
 	return &runPlanInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
+}
+
+// SidecarUpgrades returns a SidecarUpgradeInformer.
+func (v *version) SidecarUpgrades() SidecarUpgradeInformer {
+	return &sidecarUpgradeInformer{factory: v.factory, namespace: v.namespace, tweakListOptions: v.tweakListOptions}
 }
 
 // Soaks returns a SoakInformer.

@@ -32,6 +32,8 @@ type RollbackExpansion interface{}
 
 type RunPlanExpansion interface{}
 
+type SidecarUpgradeExpansion interface{}
+
 type SoakExpansion interface{}
 
 type TargetExpansion interface{}

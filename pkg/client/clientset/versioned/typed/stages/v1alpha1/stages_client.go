@@ -28,6 +28,7 @@ type StagesV1alpha1Interface interface {
 	ReleasePoliciesGetter
 	RollbacksGetter
 	RunPlansGetter
+	SidecarUpgradesGetter
 	SoaksGetter
 	TargetsGetter
 	WindowsGetter
@@ -92,6 +93,10 @@ func (c *StagesV1alpha1Client) Rollbacks(namespace string) RollbackInterface {
 
 func (c *StagesV1alpha1Client) RunPlans(namespace string) RunPlanInterface {
 	return newRunPlans(c, namespace)
+}
+
+func (c *StagesV1alpha1Client) SidecarUpgrades(namespace string) SidecarUpgradeInterface {
+	return newSidecarUpgrades(c, namespace)
 }
 
 func (c *StagesV1alpha1Client) Soaks(namespace string) SoakInterface {

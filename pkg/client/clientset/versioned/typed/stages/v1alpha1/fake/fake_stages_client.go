@@ -70,6 +70,10 @@ func (c *FakeStagesV1alpha1) RunPlans(namespace string) v1alpha1.RunPlanInterfac
 	return newFakeRunPlans(c, namespace)
 }
 
+func (c *FakeStagesV1alpha1) SidecarUpgrades(namespace string) v1alpha1.SidecarUpgradeInterface {
+	return newFakeSidecarUpgrades(c, namespace)
+}
+
 func (c *FakeStagesV1alpha1) Soaks(namespace string) v1alpha1.SoakInterface {
 	return newFakeSoaks(c, namespace)
 }
