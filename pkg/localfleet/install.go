@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
@@ -22,10 +23,12 @@ const (
 
 	accountController = "periplus-controller"
 	accountWorkloads  = "periplus-workloads"
+	accountWebhook    = "periplus-webhook"
 	accountHub        = "periplus-hub"
 )
 
-// periplusManifests are what is published for the hub or for members, less what a process of ours stands for.
+// periplusManifests are what is published for the hub or for members, less what a process of ours stands for, and less registrations: a webhook that does not answer
+// yet would be asked about every pod.
 func periplusManifests(source, of string) ([]*unstructured.Unstructured, error) {
 	root := filepath.Join(source, "config", of)
 	if _, err := os.Stat(root); errors.Is(err, os.ErrNotExist) {
@@ -35,13 +38,10 @@ func periplusManifests(source, of string) ([]*unstructured.Unstructured, error) 
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(objs, func(obj *unstructured.Unstructured) bool {
-		// A registration of a webhook that nobody answers would cost each new pod its timeout.
-		return obj.GetKind() == "Deployment" || obj.GetKind() == "MutatingWebhookConfiguration"
-	}), nil
+	return slices.DeleteFunc(objs, func(obj *unstructured.Unstructured) bool { return obj.GetKind() == "Deployment" || isRegistration(obj) }), nil
 }
 
-// installMember applies config/member, starts the workload controllers and returns the kubeconfig the hub gets.
+// installMember applies config/member, starts our programs, has the API server ask the webhook, and returns the kubeconfig the hub gets.
 func (u *upRun) installMember(ctx context.Context, member *clusterClient) ([]byte, error) {
 	objs, err := periplusManifests(u.state.Source, "member")
 	if err != nil {
@@ -50,7 +50,10 @@ func (u *upRun) installMember(ctx context.Context, member *clusterClient) ([]byt
 	if err := member.apply(ctx, objs); err != nil {
 		return nil, err
 	}
-	if err := u.startOwn(ctx, member, accountWorkloads); err != nil {
+	if err := u.startOwn(ctx, member); err != nil {
+		return nil, err
+	}
+	if err := u.registerWebhook(ctx, member); err != nil {
 		return nil, err
 	}
 	token, err := member.serviceAccountToken(ctx, SystemNamespace, accountHub)
@@ -80,7 +83,7 @@ func (u *upRun) installHub(ctx context.Context, hub *clusterClient) error {
 	if err := hub.apply(ctx, open); err != nil {
 		return err
 	}
-	return u.startOwn(ctx, hub, accountController)
+	return u.startOwn(ctx, hub)
 }
 
 // awaitOwnAdmission waits until our admission policies work: a server compiles them some seconds after it has them, and until then a run
@@ -104,16 +107,23 @@ func (c *clusterClient) awaitOwnAdmission(ctx context.Context) error {
 	return nil
 }
 
-func (u *upRun) startOwn(ctx context.Context, c *clusterClient, account string) error {
-	p := periplusPart(u.layout, u.state, c.name)
-	if u.state.Binaries[p.binary] == "" {
-		u.progress.Say("%s: this checkout has no cmd/%s yet, so it is not started", p, p.binary)
-		return nil
+// startOwn starts our programs of a cluster side by side, each with its ServiceAccount's rights.
+func (u *upRun) startOwn(ctx context.Context, c *clusterClient) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, own := range ownParts(c.name) {
+		p := periplusPart(u.layout, u.state, c.name, own.name)
+		if u.state.Binaries[p.binary] == "" {
+			u.progress.Say("%s: this checkout has no cmd/%s yet, so it is not started", p, p.binary)
+			continue
+		}
+		group.Go(func() error {
+			if err := c.writePartIdentity(ctx, u.layout, u.state, u.cred, p.name, SystemNamespace, own.account); err != nil {
+				return err
+			}
+			return u.ensureAll(ctx, []part{p})
+		})
 	}
-	if err := c.writePartIdentity(ctx, u.layout, u.state, u.cred, p.name, SystemNamespace, account); err != nil {
-		return err
-	}
-	return u.ensureAll(ctx, []part{p})
+	return group.Wait()
 }
 
 // registerMember makes the hub know a member: a Secret with the kubeconfig of the identity the hub has there, and a

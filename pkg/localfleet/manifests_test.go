@@ -93,6 +93,34 @@ spec: {conversion: {webhook: {clientConfig: {service: {name: tekton-pipelines-we
 	}
 }
 
+func TestTheWebhookIsRegisteredByItsAddress(t *testing.T) {
+	source, err := FindCheckout(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objs, err := registrations(source, 4711)
+	if err != nil || len(objs) != 1 {
+		t.Fatalf("registrations are %v, %v; want the published one", objs, err)
+	}
+	hooks, _, _ := unstructured.NestedSlice(objs[0].Object, "webhooks")
+	got, _, _ := unstructured.NestedMap(hooks[0].(map[string]any), "clientConfig")
+	if len(got) != 1 || got["url"] != "https://127.0.0.1:4711/inject" {
+		t.Errorf("the API server is to ask %v", got)
+	}
+	if policy, _, _ := unstructured.NestedString(hooks[0].(map[string]any), "failurePolicy"); policy != "Ignore" {
+		t.Errorf("failurePolicy is %q: all else is to be as published", policy)
+	}
+	others, err := periplusManifests(source, "member")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, obj := range others {
+		if isRegistration(obj) {
+			t.Errorf("%s is applied before the webhook answers", obj.GetName())
+		}
+	}
+}
+
 func TestLoopbackEditsFailWhereTheyNoLongerFit(t *testing.T) {
 	root := t.TempDir()
 	if err := os.WriteFile(filepath.Join(root, "main.go"), []byte("listen(anywhere)"), 0o600); err != nil {

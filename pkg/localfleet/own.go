@@ -14,6 +14,7 @@ import (
 var ownPrograms = []struct{ pkg, name string }{
 	{"./cmd/controller", "controller"},
 	{"./cmd/workloads", "workloads"},
+	{"./cmd/webhook", "webhook"},
 	{"./cmd/periplus", "periplus"},
 }
 

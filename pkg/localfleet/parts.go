@@ -164,14 +164,21 @@ func tektonParts(l Layout, s *State) []part {
 	return []part{controller, webhook}
 }
 
-// periplusPart is our own controller: `controller` on the hub, `workloads` in a member.
-func periplusPart(l Layout, s *State, cluster string) part {
-	name := PartWorkloads
+// ownPart is a program of ours in a cluster, and the published ServiceAccount that it runs as.
+type ownPart struct{ name, account string }
+
+// ownParts are our programs of a cluster.
+func ownParts(cluster string) []ownPart {
 	if cluster == Hub {
-		name = PartController
+		return []ownPart{{PartController, accountController}}
 	}
+	return []ownPart{{PartWorkloads, accountWorkloads}, {PartWebhook, accountWebhook}}
+}
+
+// periplusPart is how a program of ours is run.
+func periplusPart(l Layout, s *State, cluster, name string) part {
 	health, metrics := s.Port(cluster, name, "health"), s.Port(cluster, name, "metrics")
-	return part{
+	p := part{
 		cluster: cluster, name: name, binary: name, port: health, ports: []int{health, metrics},
 		args: []string{
 			"--kubeconfig=" + l.partKubeconfig(cluster, name), "--disable-ha",
@@ -180,6 +187,14 @@ func periplusPart(l Layout, s *State, cluster string) part {
 		env:   []string{"SYSTEM_NAMESPACE=" + SystemNamespace},
 		ready: httpOK(loopbackURL("http", health) + "/readyz"),
 	}
+	if name == PartWebhook {
+		p.port = s.Port(cluster, name, "https")
+		p.ports = append(p.ports, p.port)
+		p.args = append(p.args, "--webhook-address=127.0.0.1:"+strconv.Itoa(p.port), "--webhook-hosts=127.0.0.1")
+		// Where the API server asks, as in its Deployment: without a certificate it is not ready.
+		p.ready = httpOK(loopbackURL("https", p.port) + "/readyz")
+	}
+	return p
 }
 
 // allParts are every part of the fleet, in the order they are started.
@@ -194,8 +209,10 @@ func allParts(l Layout, s *State) []part {
 		if c == Hub {
 			out = append(out, tektonParts(l, s)...)
 		}
-		if s.Install && s.Binaries[periplusPart(l, s, c).binary] != "" {
-			out = append(out, periplusPart(l, s, c))
+		for _, own := range ownParts(c) {
+			if p := periplusPart(l, s, c, own.name); s.Install && s.Binaries[p.binary] != "" {
+				out = append(out, p)
+			}
 		}
 	}
 	return out

@@ -30,11 +30,12 @@ func wantedPorts(s *State) []string {
 		} else {
 			keys = append(keys, portKey(c, PartScheduler, "https"))
 		}
-		part := PartWorkloads
-		if c == Hub {
-			part = PartController
+		for _, p := range ownParts(c) {
+			keys = append(keys, portKey(c, p.name, "health"), portKey(c, p.name, "metrics"))
 		}
-		keys = append(keys, portKey(c, part, "health"), portKey(c, part, "metrics"))
+		if c != Hub {
+			keys = append(keys, portKey(c, PartWebhook, "https"))
+		}
 		for _, n := range realNodes(s, c) {
 			keys = append(keys, portKey(c, partKubelet(n.unit), "https"), portKey(c, partKubelet(n.unit), "health"))
 		}

@@ -1,6 +1,7 @@
 package localfleet
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,7 +15,7 @@ import (
 func testState(t *testing.T) (Layout, *State) {
 	t.Helper()
 	l := Layout{t.TempDir()}
-	s := &State{Ports: map[string]int{}, Binaries: map[string]string{"controller": "/x/controller", "workloads": "/x/workloads"}}
+	s := &State{Ports: map[string]int{}, Binaries: map[string]string{"controller": "/x/controller", "workloads": "/x/workloads", "webhook": "/x/webhook"}}
 	if err := s.merge(Options{Source: "/src"}); err != nil {
 		t.Fatal(err)
 	}
@@ -103,8 +104,8 @@ func TestPartsOfAFleet(t *testing.T) {
 	want := []string{
 		"fleet/etcd",
 		"hub/apiserver", "hub/controller-manager", "hub/tekton-controller", "hub/tekton-webhook", "hub/controller",
-		"m1/apiserver", "m1/controller-manager", "m1/scheduler", "m1/kwok", "m1/workloads",
-		"m2/apiserver", "m2/controller-manager", "m2/scheduler", "m2/kwok", "m2/workloads",
+		"m1/apiserver", "m1/controller-manager", "m1/scheduler", "m1/kwok", "m1/workloads", "m1/webhook",
+		"m2/apiserver", "m2/controller-manager", "m2/scheduler", "m2/kwok", "m2/workloads", "m2/webhook",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("parts are\n%v, want\n%v", got, want)
@@ -121,21 +122,28 @@ func TestPartsOfAFleet(t *testing.T) {
 				t.Errorf("%s: lean is %t", p, lean)
 			}
 		}
-		if !slices.Equal(got, []string{PartAPIServer, PartControllerManager, PartWorkloads}) {
+		if !slices.Equal(got, []string{PartAPIServer, PartControllerManager, PartWorkloads, PartWebhook}) {
 			t.Errorf("parts are %v", got)
 		}
 	})
 	t.Run("our controllers run with an identity of their own and the agreed flags", func(t *testing.T) {
-		p := periplusPart(l, s, Hub)
+		p := periplusPart(l, s, Hub, PartController)
 		if !slices.Contains(p.args, "--kubeconfig="+l.partKubeconfig(Hub, PartController)) || !slices.Contains(p.args, "--disable-ha") ||
 			!slices.Contains(p.env, "SYSTEM_NAMESPACE=periplus-system") {
 			t.Errorf("args %v, env %v", p.args, p.env)
 		}
 	})
+	t.Run("the webhook serves the API server of its member on a port beside those of probes and metrics, with a certificate for this machine", func(t *testing.T) {
+		p := periplusPart(l, s, "m1", PartWebhook)
+		if len(p.ports) != 3 || !slices.Contains(p.ports, p.port) || !slices.Contains(p.args, "--webhook-hosts=127.0.0.1") ||
+			!slices.Contains(p.args, fmt.Sprintf("--webhook-address=127.0.0.1:%d", p.port)) {
+			t.Errorf("port %d of %v, args %v", p.port, p.ports, p.args)
+		}
+	})
 	t.Run("without an install there are none of them", func(t *testing.T) {
 		s.Install = false
 		for _, p := range allParts(l, s) {
-			if p.name == PartController || p.name == PartWorkloads {
+			if p.name == PartController || p.name == PartWorkloads || p.name == PartWebhook {
 				t.Errorf("there is %s", p)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 func realState(t *testing.T) (Layout, *State) {
 	t.Helper()
 	l := Layout{"/fleets/real"}
-	s := &State{Ports: map[string]int{}, Binaries: map[string]string{"controller": "/x/controller", "workloads": "/x/workloads", cniPlugins: "/usr/lib/cni"}, PodNetworks: map[string]string{}}
+	s := &State{Ports: map[string]int{}, Binaries: map[string]string{"controller": "/x/controller", "workloads": "/x/workloads", "webhook": "/x/webhook", cniPlugins: "/usr/lib/cni"}, PodNetworks: map[string]string{}}
 	if err := s.merge(Options{Source: "/src", NodesKind: Real, Members: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func TestPartsOfAFleetWithRealNodes(t *testing.T) {
 			}
 		}
 	}
-	want := []string{PartAPIServer, PartControllerManager, PartScheduler, "containerd-dca", "kubelet-dca", "containerd-dcb", "kubelet-dcb", PartWorkloads}
+	want := []string{PartAPIServer, PartControllerManager, PartScheduler, "containerd-dca", "kubelet-dca", "containerd-dcb", "kubelet-dcb", PartWorkloads, PartWebhook}
 	if !slices.Equal(got, want) {
 		t.Errorf("parts are %v, want %v", got, want)
 	}

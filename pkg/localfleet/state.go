@@ -24,6 +24,7 @@ const (
 	PartTektonWebhook     = "tekton-webhook"
 	PartController        = "controller"
 	PartWorkloads         = "workloads"
+	PartWebhook           = "webhook"
 )
 
 // State is what a fleet is, kept in state.json: enough to tell every part's arguments, so that a part can be
