@@ -3,7 +3,6 @@ package sidecarset
 import (
 	"sync"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
 
@@ -26,19 +25,12 @@ type audited struct {
 	matcher sidecar.Matcher
 	key     string
 	// without are the pods that lack the sidecars, by source and namespace/name.
-	without map[at]lack
+	without map[at]sidecar.Lack
 }
 
 type at struct {
 	source int
 	pod    string
-}
-
-// lack is a pod without the sidecars of a set.
-type lack struct {
-	created metav1.Time
-	// why the webhook left the set out; empty where it did not see the pod.
-	why string
 }
 
 func newAudit(system string, namespace func(string) map[string]string, sources ...cache.Indexer) *audit {
@@ -54,7 +46,7 @@ func (a *audit) set(set *v1alpha1.SidecarSet, key string) sidecar.Matcher {
 		return known.matcher
 	}
 	m, _ := sidecar.MatcherOf(set, a.system)
-	known = &audited{matcher: m, key: key, without: map[at]lack{}}
+	known = &audited{matcher: m, key: key, without: map[at]sidecar.Lack{}}
 	a.sets[set.Name] = known
 	a.mu.Unlock()
 	for i, source := range a.sources {
@@ -63,7 +55,7 @@ func (a *audit) set(set *v1alpha1.SidecarSet, key string) sidecar.Matcher {
 				a.mu.Lock()
 				// One that went meanwhile was told of already.
 				if _, there, err := source.GetByKey(pod.GetNamespace() + "/" + pod.GetName()); err == nil && there {
-					known.look(a, set.Name, i, viewOf(pod))
+					known.look(a, set.Name, i, sidecar.ViewOf(pod))
 				}
 				a.mu.Unlock()
 			}
@@ -78,38 +70,11 @@ func (a *audit) forget(set string) {
 	delete(a.sets, set)
 }
 
-// view of a pod, whose record is read once for all sets.
-type view struct {
-	metav1.Object
-	parts map[string]sidecar.Part
-	// whys are the reasons for which sets were left out.
-	whys  map[string]string
-	ended bool
-}
-
-func viewOf(pod metav1.Object) view {
-	v := view{Object: pod}
-	whole, ok := pod.(*corev1.Pod)
-	if !ok {
-		return v
-	}
-	v.ended, v.parts, v.whys = ended(whole), sidecar.PartsOf(whole), map[string]string{}
-	if record, err := sidecar.RecordOf(whole); err == nil {
-		for _, part := range record.Sets {
-			v.whys[part.Set] = part.Skipped
-		}
-	}
-	return v
-}
-
 // look at one pod for one set, and say whether something changed. The audit is locked.
-func (known *audited) look(a *audit, set string, source int, pod view) bool {
+func (known *audited) look(a *audit, set string, source int, pod sidecar.View) bool {
 	key := at{source, pod.GetNamespace() + "/" + pod.GetName()}
 	was, there := known.without[key]
-	_, injected := pod.parts[set]
-	lacks := !injected && !pod.ended && pod.GetDeletionTimestamp() == nil && known.matcher.Pod(pod) &&
-		known.matcher.Namespace(pod.GetNamespace(), a.namespace(pod.GetNamespace()))
-	now := lack{created: pod.GetCreationTimestamp(), why: pod.whys[set]}
+	now, lacks := pod.Lacks(set, &known.matcher, a.namespace(pod.GetNamespace()))
 	switch {
 	case lacks:
 		known.without[key] = now
@@ -126,7 +91,7 @@ func (a *audit) podChanged(source int, pod metav1.Object) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var out []string
-	seen := viewOf(pod)
+	seen := sidecar.ViewOf(pod)
 	for name, known := range a.sets {
 		if known.look(a, name, source, seen) {
 			out = append(out, name)
@@ -173,10 +138,10 @@ func (a *audit) namespaceChanged(name string) []string {
 }
 
 // lacks are the pods without the sidecars of a set, by namespace/name.
-func (a *audit) lacks(set string) map[string]lack {
+func (a *audit) lacks(set string) map[string]sidecar.Lack {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	out := map[string]lack{}
+	out := map[string]sidecar.Lack{}
 	if known := a.sets[set]; known != nil {
 		for key, of := range known.without {
 			out[key.pod] = of

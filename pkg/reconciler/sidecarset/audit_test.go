@@ -15,6 +15,7 @@ import (
 	"k8s.io/utils/ptr"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
 
 var noon = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -34,7 +35,7 @@ func carrier(name, record string) *corev1.Pod {
 func lacking(a *audit, set string) string {
 	var out []string
 	for name, of := range a.lacks(set) {
-		out = append(out, strings.TrimPrefix(name, "shop/")+of.why)
+		out = append(out, strings.TrimPrefix(name, "shop/")+of.Why)
 	}
 	slices.Sort(out)
 	return strings.Join(out, " ")
@@ -59,7 +60,7 @@ func TestWhichPodsLackTheSidecarsOfASet(t *testing.T) {
 	put(0, carrier("with", `{"sets":[{"set":"mesh","revision":"r1","containers":["mesh"]}]}`))
 	put(0, carrier("left-out", `{"sets":[{"set":"mesh","revision":"r1","skipped":": a name clash"}]}`))
 	put(0, carrier("of-another", `{"sets":[{"set":"logs","revision":"r1","containers":["mesh"]}]}`))
-	a.set(set, matchingOf(set))
+	a.set(set, sidecar.MatchingOf(set))
 	if got := lacking(a, "mesh"); got != "before left-out: a name clash of-another" {
 		t.Errorf("at first %q lack it", got)
 	}
@@ -85,7 +86,7 @@ func TestWhichPodsLackTheSidecarsOfASet(t *testing.T) {
 	other := set.DeepCopy()
 	other.Spec.Selector.MatchLabels, other.Spec.NamespaceSelector = map[string]string{"app": "api"}, nil
 	namespaces["shop"] = nil
-	a.set(other, matchingOf(other))
+	a.set(other, sidecar.MatchingOf(other))
 	if got := lacking(a, "mesh"); got != "other" {
 		t.Errorf("with another selector %q lack it", got)
 	}
@@ -97,11 +98,11 @@ func TestWhichPodsLackTheSidecarsOfASet(t *testing.T) {
 
 func TestWhoWasMissedAndWhoIsOlder(t *testing.T) {
 	since := metav1.NewTime(noon)
-	p := &pass{set: &v1alpha1.SidecarSet{}, lacks: map[string]lack{
-		"shop/older":    {created: metav1.NewTime(noon.Add(-time.Hour))},
-		"shop/same":     {created: metav1.NewTime(noon)},
-		"shop/missed":   {created: metav1.NewTime(noon.Add(time.Second))},
-		"shop/left-out": {created: metav1.NewTime(noon.Add(time.Second)), why: "container a is the application's"},
+	p := &pass{set: &v1alpha1.SidecarSet{}, lacks: map[string]sidecar.Lack{
+		"shop/older":    {Created: metav1.NewTime(noon.Add(-time.Hour))},
+		"shop/same":     {Created: metav1.NewTime(noon)},
+		"shop/missed":   {Created: metav1.NewTime(noon.Add(time.Second))},
+		"shop/left-out": {Created: metav1.NewTime(noon.Add(time.Second)), Why: "container a is the application's"},
 	}}
 	missed, older := p.missed(&since)
 	if got := strings.Join(missed, ", "); got != "shop/left-out (container a is the application's), shop/missed" || older != 2 {

@@ -199,7 +199,7 @@ func (r *reconciler) replicas(ctx context.Context, p *pass) (out []replica, alon
 		for i := range pods.Items {
 			pod := &pods.Items[i]
 			ref := metav1.GetControllerOfNoCopy(pod)
-			if ref != nil && workloads[ref.UID] && pod.DeletionTimestamp == nil && !ended(pod) {
+			if ref != nil && workloads[ref.UID] && pod.DeletionTimestamp == nil && !sidecar.Ended(pod) {
 				out = append(out, replica{pod, ref.UID, carriers[pod.UID]})
 			}
 		}

@@ -2,8 +2,6 @@ package sidecarset
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -54,7 +52,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pa
 		set: set, now: r.clock.Now(), holder: sidecar.Holder(set.Name), byName: map[string]*seen{}, namespaces: map[string]bool{}, waits: newWaits(),
 	}
 	p.problems = problemsOf(set)
-	matcher := r.audit.set(set, matchingOf(set))
+	matcher := r.audit.set(set, sidecar.MatchingOf(set))
 	found, err := r.pods.ByIndex(bySet, set.Name)
 	if err != nil {
 		return nil, fmt.Errorf("listing the pods of SidecarSet %s: %w", set.Name, err)
@@ -74,7 +72,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pa
 		meant := matcher.Namespace(namespace, r.labelsOf(namespace))
 		for _, pod := range r.writtenPods.Over(namespace, podsOf(cached)) {
 			seen, mine := r.see(pod, set.Name)
-			if !mine || pod.DeletionTimestamp != nil || ended(pod) {
+			if !mine || pod.DeletionTimestamp != nil || sidecar.Ended(pod) {
 				continue
 			}
 			p.namespaces[namespace] = true
@@ -143,15 +141,6 @@ func problemsOf(set *v1alpha1.SidecarSet) []string {
 		}
 	}
 	return out
-}
-
-// matchingOf is a hash of all by which it is decided whether a new pod gets the sidecars.
-func matchingOf(set *v1alpha1.SidecarSet) string {
-	text, err := json.Marshal([]any{set.Spec.Selector, set.Spec.All, set.Spec.NamespaceSelector, set.Spec.InjectionStrategy.Paused})
-	if err != nil {
-		return ""
-	}
-	return fmt.Sprintf("%x", sha256.Sum256(text))[:16]
 }
 
 // decide fills in the revisions and the plan.
@@ -313,8 +302,4 @@ func whyFailing(pod *corev1.Pod, part sidecar.Part) (reason, message string) {
 	check(pod.Status.InitContainerStatuses, part.InitContainers)
 	check(pod.Status.ContainerStatuses, part.Containers)
 	return reason, message
-}
-
-func ended(pod *corev1.Pod) bool {
-	return pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
 }

@@ -200,12 +200,12 @@ func (p *pass) injecting(claims []string, missed []string) metav1.Condition {
 func (p *pass) missed(since *metav1.Time) (missed []string, older int32) {
 	for _, name := range slices.Sorted(maps.Keys(p.lacks)) {
 		of := p.lacks[name]
-		if since == nil || p.set.Spec.InjectionStrategy.Paused || !of.created.After(since.Time) {
+		if !of.Missed(p.set, since) {
 			older++
 			continue
 		}
-		if of.why != "" {
-			name += " (" + of.why + ")"
+		if of.Why != "" {
+			name += " (" + of.Why + ")"
 		}
 		missed = append(missed, name)
 	}

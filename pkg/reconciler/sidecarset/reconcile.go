@@ -86,7 +86,7 @@ type pass struct {
 	pods, strays []*seen
 	byName       map[string]*seen
 	namespaces   map[string]bool
-	lacks        map[string]lack
+	lacks        map[string]sidecar.Lack
 
 	history []known
 	// current and update are revisions; injects is the one that new pods get, empty where they get none.

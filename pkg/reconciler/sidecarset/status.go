@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
 
 // statusEvery is how often a status is written while only its counts move.
@@ -71,7 +72,7 @@ func (p *pass) status(claims []string, audited bool) *v1alpha1.SidecarSetStatus 
 	s.ObservedGeneration = p.set.Generation
 	s.UpdateRevision, s.CurrentRevision, s.InjectionRevision = p.update, p.current, p.injects
 	s.ExpectedUpdated, s.WaitingFor = p.plan.Expected, p.waits.waitingFor()
-	if key := matchingOf(p.set); s.Matching != key {
+	if key := sidecar.MatchingOf(p.set); s.Matching != key {
 		since := metav1.NewTime(p.now.Truncate(time.Second))
 		if s.Matching == "" && p.set.Generation <= 1 {
 			since = p.set.CreationTimestamp // what it means never changed.

@@ -177,7 +177,7 @@ func TestRestarts(t *testing.T) {
 		}
 		w.expect(q, 10*time.Minute, "199")
 		w.expect(q, 20*time.Second, "20")
-		if n := len(w.recorder.pods[podKey{"shop", "fra", "web-0"}].restarts.list); n > mostEvents {
+		if n := len(w.recorder.pods[podKey{"shop", "fra", "/web-0"}].restarts.list); n > mostEvents {
 			t.Errorf("%d events are kept", n)
 		}
 	})
