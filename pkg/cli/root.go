@@ -17,6 +17,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/intervene"
 	"github.com/periplus-dev/periplus/pkg/cli/local"
 	"github.com/periplus-dev/periplus/pkg/cli/plan"
+	"github.com/periplus-dev/periplus/pkg/cli/sidecars"
 	"github.com/periplus-dev/periplus/pkg/cli/start"
 )
 
@@ -34,6 +35,7 @@ func NewRoot(invoked string) *cobra.Command {
 	root.AddCommand(intervene.New()...)
 	root.AddCommand(freeze.New()...)
 	root.AddCommand(history.New()...)
+	root.AddCommand(sidecars.NewCommand())
 	return root
 }
 

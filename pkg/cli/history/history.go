@@ -35,11 +35,8 @@ func newCommands(connect Connect, c clock.PassiveClock) []*cobra.Command {
 
 // addMember adds the flags that say which member and as whom.
 func addMember(f *hub.Flags, fs *pflag.FlagSet) {
-	fs.StringVar(&f.Kubeconfig, "kubeconfig", "", "path of the kubeconfig `file`; $KUBECONFIG, then ~/.kube/config where empty")
-	fs.StringVar(&f.Context, "context", "", "`name` of the kubeconfig's context that is the member; its current one where empty")
+	f.AddMemberTo(fs)
 	fs.StringVarP(&f.Namespace, "namespace", "n", "", "`name` of the workload's namespace; the context's where empty")
-	fs.StringVar(&f.As, "as", "", "`user` to act as")
-	fs.StringArrayVar(&f.AsGroups, "as-group", nil, "`group` to act in, with --as; may be given several times")
 }
 
 type historyCommand struct {

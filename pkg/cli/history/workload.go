@@ -102,19 +102,9 @@ func read(ctx context.Context, m *hub.Hub, k kind, name string) (*workload, erro
 	return w, nil
 }
 
-// explain turns an error of a request to a member into one that says what a person can do.
+// explain an error of a request to a member.
 func explain(m *hub.Hub, verb, resource, name string, err error) error {
-	switch {
-	case hub.NoSuchAPI(err):
-		return fmt.Errorf("the cluster at %s has no %s: is it the member (see --context), and is Periplus installed there? %w", m.Server, resource, err)
-	case apierrors.IsNotFound(err):
-		return fmt.Errorf("there is no %s %s in namespace %s of the cluster at %s: name another with -n or --context: %w", resource, name, m.Namespace, m.Server, err)
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("you may not %s %s in namespace %s of the cluster at %s: those who keep that member can permit it: %w", verb, resource, m.Namespace, m.Server, err)
-	case apierrors.IsConflict(err):
-		return fmt.Errorf("somebody changed %s %s meanwhile; look again: %w", resource, name, err)
-	}
-	return fmt.Errorf("to %s %s %s at %s: %w", verb, resource, name, m.Server, err)
+	return m.ExplainAtMember(hub.Request{Verb: verb, Resource: resource, Name: name}, err)
 }
 
 // lock is the release that holds the workload, nil where none does.
