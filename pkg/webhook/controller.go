@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -89,8 +90,14 @@ func NewController(o *Options) injection.ControllerConstructor {
 		handle(sets.Informer(), func(*v1alpha1.SidecarSet) {}, func(set *v1alpha1.SidecarSet) { b.forget(set.Name) })
 
 		s := &serving{}
+		meter := otel.Meter("periplus.dev/webhook")
+		measured, err := newMetrics(meter)
+		must(err)
+		must(observe(meter, s, &ages{clock: clock.RealClock{}, seen: map[string]heard{}, versions: map[string]func() string{
+			"sidecarsets": sets.Informer().LastSyncResourceVersion, "controllerrevisions": revisions.LastSyncResourceVersion, "namespaces": namespaces.Informer().LastSyncResourceVersion,
+		}}))
 		h := &handler{
-			book: b, namespaces: namespaces.Lister(), kube: kube, warn: logger.Warnw,
+			book: b, namespaces: namespaces.Lister(), kube: kube, warn: logger.Warnw, metrics: measured,
 			synced: func() bool {
 				return sets.Informer().HasSynced() && revisions.HasSynced() && namespaces.Informer().HasSynced()
 			},

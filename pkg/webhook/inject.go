@@ -36,6 +36,7 @@ type handler struct {
 	kube       kubernetes.Interface
 	synced     func() bool
 	warn       func(msg string, keysAndValues ...any)
+	metrics    *metrics
 }
 
 func (h *handler) routes() http.Handler {
@@ -50,31 +51,45 @@ func (h *handler) routes() http.Handler {
 }
 
 func (h *handler) inject(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	h.metrics.request(r.Context(), h.respond(w, r), time.Since(began))
+}
+
+func (h *handler) respond(w http.ResponseWriter, r *http.Request) result {
 	if !h.synced() {
 		http.Error(w, "starting: informers are not synced", http.StatusServiceUnavailable)
-		return
+		return resultRefused
 	}
 	var review admissionv1.AdmissionReview
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody)).Decode(&review); err != nil || review.Request == nil {
 		http.Error(w, fmt.Sprintf("reading an AdmissionReview: %v", err), http.StatusBadRequest)
-		return
+		return resultRefused
 	}
-	response := h.answer(r.Context(), review.Request)
+	response, came := h.answer(r.Context(), review.Request)
 	response.UID = review.Request.UID
 	review.Request, review.Response = nil, response
 	w.Header().Set("Content-Type", "application/json")
 	if err := json.NewEncoder(w).Encode(&review); err != nil {
 		h.warn("Answering the API server", "error", err)
+		return resultFailed
 	}
+	return came
 }
 
 // answer allows, whatever is wrong: what could not be put in is said in a warning, and found by the controller.
-func (h *handler) answer(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+func (h *handler) answer(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, result) {
 	response := &admissionv1.AdmissionResponse{Allowed: true}
+	came := resultNotMeant
 	patch, skips, err := h.decide(ctx, request)
-	if err != nil {
+	switch {
+	case err != nil:
 		h.warn("A pod is created without sidecars", "namespace", request.Namespace, "name", request.Name, "error", err)
 		skips = append(skips, "Periplus puts no sidecars into this pod: "+err.Error())
+		came = resultFailed
+	case len(skips) > 0:
+		came = resultLeftOut
+	case patch != nil:
+		came = resultInjected
 	}
 	for _, skip := range skips {
 		response.Warnings = append(response.Warnings, skip[:min(len(skip), longestWarning)])
@@ -83,7 +98,7 @@ func (h *handler) answer(ctx context.Context, request *admissionv1.AdmissionRequ
 		kind := admissionv1.PatchTypeJSONPatch
 		response.PatchType, response.Patch = &kind, patch
 	}
-	return response
+	return response, came
 }
 
 func (h *handler) decide(ctx context.Context, request *admissionv1.AdmissionRequest) (patch []byte, skips []string, err error) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/metric/noop"
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -48,7 +49,10 @@ func newDesk(tb testing.TB) *desk {
 	d := &desk{tb: tb, kube: kube, sets: sets.Informer().GetIndexer(), revisions: revisions.GetIndexer()}
 	d.ok(revisions.AddIndexers(cache.Indexers{byRevision: indexByRevision}))
 	d.ok(namespaces.Informer().GetIndexer().Add(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop", Labels: map[string]string{"team": "a"}}}))
+	measured, err := newMetrics(noop.Meter{})
+	d.ok(err)
 	d.handler = &handler{
+		metrics:    measured,
 		book:       &book{sets: sets.Lister(), revisions: revisions.GetIndexer(), system: "periplus-system", matchers: map[string]matcher{}, contents: map[string]content{}},
 		namespaces: namespaces.Lister(), kube: kube, synced: func() bool { return true }, warn: func(string, ...any) {},
 	}

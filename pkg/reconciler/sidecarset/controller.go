@@ -82,7 +82,7 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 		kube: p.Kube, periplus: p.Periplus, system: p.System,
 		sets: listers.NewSidecarSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), revisions: p.Revisions.GetIndexer(), slices: p.Slices.GetIndexer(),
 		budgets: p.Budgets.GetIndexer(), namespaces: corelisters.NewNamespaceLister(p.Ns.GetIndexer()), audited: p.Others.HasSynced, begin: p.Begin,
-		clock: p.Clock, recorder: p.Recorder, quiet: &quiet{pods: map[types.UID]*silence{}},
+		clock: p.Clock, recorder: p.Recorder, quiet: &quiet{pods: map[types.UID]*silence{}}, changes: newChanges(),
 		contents: map[*appsv1.ControllerRevision]*sidecar.Content{}, refused: map[string]string{}, sees: map[types.UID]*seen{}, unfit: map[types.UID]refusal{},
 		reported: map[types.UID]time.Time{}, told: map[types.UID]string{}, rebuilds: map[types.UID]*rebuild{},
 		writesAtOnce: p.WritesAtOnce, enqueue: p.Enqueue, enqueueAfter: p.EnqueueAfter,
@@ -206,6 +206,7 @@ func (r *reconciler) wakeIn(namespace string) {
 // NewController wires the controller of sets. The context must know Selectors.
 func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 	sets := sidecarset.Get(ctx)
+	must(observeSets(sets.Lister()))
 	meta, err := metadata.NewForConfig(injection.GetConfig(ctx))
 	must(err)
 	others := metadatainformer.NewFilteredMetadataInformer(meta, corev1.SchemeGroupVersion.WithResource("pods"), metav1.NamespaceAll, 0,

@@ -96,7 +96,7 @@ func (r *reconciler) leave(ctx context.Context, p *pass) error {
 }
 
 func (r *reconciler) release(ctx context.Context, pod *corev1.Pod, patch []byte) error {
-	if err := r.patch(ctx, pod, patch); err != nil && !apierrors.IsNotFound(err) {
+	if _, err := r.patch(ctx, pod, patch); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("letting go of pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}
 	return nil

@@ -53,6 +53,7 @@ type reconciler struct {
 	recorder record.EventRecorder
 	audit    *audit
 	quiet    *quiet
+	changes  changes
 
 	// What passes remember. There is one pass at a time.
 	contents map[*appsv1.ControllerRevision]*sidecar.Content

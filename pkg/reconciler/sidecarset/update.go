@@ -106,7 +106,7 @@ func (r *reconciler) take(ctx context.Context, p *pass, pod *corev1.Pod, step in
 	case inplace.WriteResize:
 		subresources, what = []string{"resize"}, "resizing the sidecars of pod %s/%s in place: %w"
 	}
-	err := r.patch(ctx, pod, step.Patch, subresources...)
+	written, err := r.patch(ctx, pod, step.Patch, subresources...)
 	if step.Act == inplace.WriteResize && (apierrors.IsInvalid(err) || apierrors.IsForbidden(err) && !strings.Contains(err.Error(), "cannot patch resource")) {
 		r.mu.Lock()
 		r.unfit[pod.UID] = refusal{err.Error(), p.now.Add(again)}
@@ -117,14 +117,16 @@ func (r *reconciler) take(ctx context.Context, p *pass, pod *corev1.Pod, step in
 	if err != nil {
 		return fmt.Errorf(what, pod.Namespace, pod.Name, err)
 	}
+	before, after := inplace.LookAt(pod), inplace.LookAt(written)
+	r.changes.wrote(ctx, p.set.Name, before.HasBegun(p.holder), after.HasBegun(p.holder))
 	return nil
 }
 
-func (r *reconciler) patch(ctx context.Context, pod *corev1.Pod, patch []byte, subresources ...string) error {
-	_, err := r.writtenPods.Write(pod.Namespace, pod.Name, func() (*corev1.Pod, error) {
+func (r *reconciler) patch(ctx context.Context, pod *corev1.Pod, patch []byte, subresources ...string) (*corev1.Pod, error) {
+	written, err := r.writtenPods.Write(pod.Namespace, pod.Name, func() (*corev1.Pod, error) {
 		return r.kube.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, subresources...)
 	})
-	return err
+	return written, err
 }
 
 // writes are made side by side, and their errors collected.
