@@ -2,6 +2,7 @@ package inplaceset
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -12,7 +13,9 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/plan"
+	"github.com/periplus-dev/periplus/pkg/taken"
 )
 
 // disruption is a PodDisruptionBudget and what it selects.
@@ -25,9 +28,11 @@ type disruption struct {
 //
 // What is not covered: an eviction by somebody else within the second between our write of a gate and the moment when the disruption controller counts
 // the pod as unhealthy. The API server does not know of that pod then, and we do not know of the eviction.
+//
+// A set whose pods carry sidecars decides under the register's lock in any case: a SidecarSet takes pods of it too, and keeps the set's limit.
 func (r *reconciler) decideUnderBudgets(p *pass) error {
 	key := keyOf(p.set)
-	if r.ledger.has(key) { // a gate that the newest state shows open is not being closed any more.
+	if r.ledger.Takes(by(key)) { // a gate that the newest state shows open is not being closed any more.
 		open := map[types.UID]bool{}
 		for _, pod := range p.pods {
 			open[pod.UID] = healthy(pod)
@@ -38,7 +43,8 @@ func (r *reconciler) decideUnderBudgets(p *pass) error {
 	if err != nil {
 		return err
 	}
-	if len(all) == 0 {
+	shared := p.carriesSidecars()
+	if len(all) == 0 && !shared {
 		r.ledger.forget(key)
 		return p.decide()
 	}
@@ -49,43 +55,55 @@ func (r *reconciler) decideUnderBudgets(p *pass) error {
 		}
 		return out
 	}
-	r.ledger.decide(key, func(closing func(types.UID) bool) ([]types.UID, map[string]int32) {
+	r.ledger.Decide(by(key), func(see taken.View) []*corev1.Pod {
 		var pods map[string]*corev1.Pod
-		p.budgets = func(pod *plan.InPlacePod) []string {
-			if pods == nil {
-				pods = byName()
-			}
-			return namesOf(all, pods[pod.Name])
-		}
-		p.left = func(name string) int32 {
-			for i := range all {
-				if all[i].Name == name {
-					return r.left(&all[i], closing)
+		if len(all) > 0 {
+			p.budgets = func(pod *plan.InPlacePod) []string {
+				if pods == nil {
+					pods = byName()
 				}
+				return namesOf(all, pods[pod.Name])
 			}
-			return 0
+			p.left = func(name string) int32 {
+				for i := range all {
+					if all[i].Name == name {
+						return r.left(&all[i], func(uid types.UID) bool { return see(uid, taken.By{}) })
+					}
+				}
+				return 0
+			}
 		}
-		if err = p.decide(); err != nil || pods == nil {
-			return nil, p.plan.WaitingFor // nothing that serves is taken.
+		p.takenByOthers = func(uid types.UID) bool { return see(uid, by(key)) }
+		if err = p.decide(); err != nil || pods == nil && !shared {
+			return nil // nothing that serves is taken.
 		}
-		var taken []types.UID
+		if pods == nil {
+			pods = byName()
+		}
+		var takes []*corev1.Pod
 		for _, names := range [][]string{p.plan.ScaleDown, p.plan.Rebuild, p.plan.Update} {
 			for _, name := range names {
-				if pod := pods[name]; healthy(pod) && len(namesOf(all, pod)) > 0 {
-					taken = append(taken, pod.UID)
+				if pod := pods[name]; healthy(pod) && (shared || len(namesOf(all, pod)) > 0) {
+					takes = append(takes, pod)
 				}
 			}
 		}
-		return taken, p.plan.WaitingFor
+		return takes
 	})
+	r.ledger.waits(key, p.plan.WaitingFor)
 	return err
+}
+
+// carriesSidecars says whether a pod of the set does.
+func (p *pass) carriesSidecars() bool {
+	return slices.ContainsFunc(p.pods, func(pod *corev1.Pod) bool { return pod.Labels[v1alpha1.LabelSidecars] != "" })
 }
 
 // settle takes back what was to be closed and was not: the write failed, or the engine had to wait first. One whose answer got lost stays until the API
 // server was asked.
 func (r *reconciler) settle(p *pass) {
 	key := keyOf(p.set)
-	if !r.ledger.has(key) {
+	if !r.ledger.Takes(by(key)) {
 		return
 	}
 	inDoubt := map[string]bool{}
@@ -139,14 +157,13 @@ func (r *reconciler) left(budget *disruption, closing func(types.UID) bool) int3
 	if status.ObservedGeneration != budget.Generation || failed != nil && failed.Reason == policyv1.SyncFailedReason {
 		return 0 // what it wants is not known yet.
 	}
-	found, err := r.pods.ByIndex(cache.NamespaceIndex, budget.Namespace)
+	found, err := r.podsIn(budget.Namespace)
 	if err != nil {
 		return 0
 	}
 	var ours, oursHealthy int32
-	for _, object := range found {
-		pod, ok := object.(*corev1.Pod)
-		if !ok || !budget.selector.Matches(labels.Set(pod.Labels)) {
+	for _, pod := range found {
+		if !budget.selector.Matches(labels.Set(pod.Labels)) {
 			continue
 		}
 		ours++ // one that is being deleted, too: a count from before has it.
@@ -163,6 +180,26 @@ func (r *reconciler) left(budget *disruption, closing func(types.UID) bool) int3
 	}
 	others := max(min(status.CurrentHealthy-ours, status.ExpectedPods-max(ours, wanted)), 0)
 	return oursHealthy + others - status.DesiredHealthy
+}
+
+// podsIn a namespace that this process takes out of service: those of InPlaceSets, and others that carry sidecars.
+func (r *reconciler) podsIn(namespace string) ([]*corev1.Pod, error) {
+	var out []*corev1.Pod
+	for _, pods := range []cache.Indexer{r.pods, r.carriers} {
+		if pods == nil {
+			continue
+		}
+		found, err := pods.ByIndex(cache.NamespaceIndex, namespace)
+		if err != nil {
+			return nil, fmt.Errorf("listing pods in namespace %s: %w", namespace, err)
+		}
+		for _, object := range found {
+			if pod, ok := object.(*corev1.Pod); ok && (pods != r.carriers || pod.Labels[v1alpha1.LabelInPlaceSet] == "") {
+				out = append(out, pod)
+			}
+		}
+	}
+	return out, nil
 }
 
 // wantedUnder is how many pods our sets under a budget are to have. One that is missing is ours, whatever a count says that is from before it got lost.

@@ -7,12 +7,15 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/taken"
 )
 
 // budgetedPod is ready and selected by the budgets of these tests.
@@ -100,16 +103,20 @@ func TestHowManyABudgetLetsGo(t *testing.T) {
 
 func TestTwoSetsNeverTakeTheLastPlaceOfABudget(t *testing.T) {
 	a, b := types.NamespacedName{Namespace: "shop", Name: "a"}, types.NamespacedName{Namespace: "shop", Name: "b"}
-	l := newLedger()
-	pod := budgetedPod("x")
+	l := newLedger(nil)
+	pod := budgetedPod("x", atVersion("1"))
 	take := func(set types.NamespacedName) (saw bool) {
-		l.decide(set, func(closing func(types.UID) bool) ([]types.UID, map[string]int32) {
-			if closing(pod.UID) {
-				saw = true
-				return nil, map[string]int32{"web": 1}
+		l.Decide(by(set), func(see taken.View) []*corev1.Pod {
+			if saw = see(pod.UID, taken.By{}); saw {
+				return nil
 			}
-			return []types.UID{pod.UID}, nil
+			return []*corev1.Pod{pod}
 		})
+		if saw {
+			l.waits(set, map[string]int32{"web": 1})
+		} else {
+			l.waits(set, nil)
+		}
 		return saw
 	}
 	if take(a) {
@@ -127,20 +134,56 @@ func TestTwoSetsNeverTakeTheLastPlaceOfABudget(t *testing.T) {
 	if got := l.keep(a, func(types.UID) bool { return true }); len(got) != 0 || !take(b) {
 		t.Errorf("a gate that is still being closed was let go: %v", got)
 	}
-	if got := l.keep(a, func(types.UID) bool { return false }); !slices.Equal(got, []types.NamespacedName{b}) || l.has(a) {
+	if got := l.keep(a, func(types.UID) bool { return false }); !slices.Equal(got, []types.NamespacedName{b}) || l.Takes(by(a)) {
 		t.Errorf("a write that failed wakes %v; want the set that waits", got)
 	}
 	take(a)
-	if got := l.podChanged(pod, pod); len(got) != 0 || !l.has(a) {
+	if got := l.podChanged(pod, pod); len(got) != 0 || !l.Takes(by(a)) {
 		t.Error("an event of a pod whose gate is open settles its closing")
 	}
-	shut := budgetedPod("x", closedPod)
-	if l.podChanged(pod, shut); l.has(a) {
+	shut := budgetedPod("x", closedPod, atVersion("2"))
+	if l.podChanged(pod, shut); l.Takes(by(a)) {
 		t.Error("the closing is remembered though the informer shows it")
 	}
 	take(b)
-	l.decide(a, func(func(types.UID) bool) ([]types.UID, map[string]int32) { return nil, map[string]int32{"web": 2} })
+	l.waits(a, map[string]int32{"web": 2})
 	if got := l.podChanged(shut, pod); !slices.Contains(got, a) {
 		t.Errorf("a pod that serves again wakes %v; want the set that waits", got)
+	}
+}
+
+func atVersion(version string) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) { pod.ResourceVersion = version }
+}
+
+func TestWhatASidecarSetTakesTheInPlaceSetCountsAsUnavailable(t *testing.T) {
+	carries := func(pod *corev1.Pod) { pod.Labels[v1alpha1.LabelSidecars] = "injected" }
+	s := newShop(t, 2, nil, []corev1.PodTemplateSpec{shopTemplate("web:v1"), shopTemplate("web:v2")}, shopPod("web-1", "r1", "web:v1", carries), shopPod("web-2", "r1", "web:v1", carries))
+	s.start()
+	register, mesh := s.parts.Taken, taken.By{Kind: "SidecarSet", NamespacedName: types.NamespacedName{Name: "mesh"}}
+	var woken []types.NamespacedName
+	s.woken = func(key types.NamespacedName) { woken = append(woken, key) }
+	register.Decide(mesh, func(taken.View) []*corev1.Pod {
+		o, _, err := s.parts.Pods.GetIndexer().GetByKey("shop/web-1")
+		s.ok(err)
+		return []*corev1.Pod{o.(*corev1.Pod)}
+	})
+	seen := false
+	s.kube.PrependReactor("patch", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+		register.Decide(mesh, func(see taken.View) []*corev1.Pod { seen = see("uid-web-1", mesh); return nil })
+		return false, nil, nil
+	})
+	s.run()
+	if !seen {
+		t.Error("while the set takes a pod, others do not see it")
+	}
+	for _, action := range s.kube.Actions() { // that one it may: one of the two writes fails.
+		if patch, ok := action.(clienttesting.PatchAction); !ok || patch.GetName() != "web-1" {
+			t.Fatalf("the set takes another pod: %v", action)
+		}
+	}
+	register.Keep(mesh, func(types.UID) bool { return false })
+	if !slices.Contains(woken, keyOf(s.set)) {
+		t.Errorf("woken: %v; want the set, since the pod was given back", woken)
 	}
 }

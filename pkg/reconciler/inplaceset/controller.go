@@ -36,6 +36,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/loop"
 	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/revision"
+	"github.com/periplus-dev/periplus/pkg/taken"
 )
 
 const (
@@ -60,7 +61,10 @@ type Parts struct {
 	Periplus                      versioned.Interface
 	Sets, Pods, Revisions, Slices cache.SharedIndexInformer
 	// Budgets are the PodDisruptionBudgets, all.
-	Budgets  cache.SharedIndexInformer
+	Budgets cache.SharedIndexInformer
+	// Carriers are the pods with LabelSidecars, whoever owns them, and Taken is shared with who changes their sidecars. Both may be nil.
+	Carriers cache.SharedIndexInformer
+	Taken    *taken.Register
 	Clock    clock.PassiveClock
 	Recorder record.EventRecorder
 	// WritesAtOnce is how many pods of one set are written at the same time.
@@ -74,10 +78,18 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	r := &reconciler{
 		kube: p.Kube, periplus: p.Periplus,
 		sets: listers.NewInPlaceSetLister(p.Sets.GetIndexer()), pods: p.Pods.GetIndexer(), slices: p.Slices.GetIndexer(),
-		budgets: p.Budgets.GetIndexer(), ledger: newLedger(),
+		budgets: p.Budgets.GetIndexer(), ledger: newLedger(p.Taken),
 		clock: p.Clock, recorder: p.Recorder, drains: newDrains(), memory: newMemory(),
 		writesAtOnce: p.WritesAtOnce, enqueue: p.Enqueue, enqueueAfter: p.EnqueueAfter,
 	}
+	if p.Carriers != nil {
+		r.carriers = p.Carriers.GetIndexer()
+	}
+	r.ledger.OnFreed(kind.Kind, func(sets []types.NamespacedName) {
+		for _, key := range sets {
+			r.wake(append(r.ledger.waitingIn(key.Namespace, key), key))
+		}
+	})
 	r.writtenPods = overlay.New(r.clock, ownerUID[*corev1.Pod])
 	r.book = &revision.Book{
 		Kube: p.Kube, Known: p.Revisions.GetIndexer(), ByOwner: byOwner, Written: overlay.New(r.clock, ownerUID[*appsv1.ControllerRevision]), Kind: kind, Label: v1alpha1.LabelInPlaceSet,
@@ -175,7 +187,7 @@ func (r *reconciler) podChanged(before, now *corev1.Pod) {
 func (r *reconciler) podGone(pod *corev1.Pod) {
 	r.writtenPods.Removed(pod)
 	r.drains.forget(pod.UID)
-	r.ledger.podGone(pod)
+	r.ledger.Gone(pod.UID)
 	r.tellOwner(pod, r.hear)
 }
 

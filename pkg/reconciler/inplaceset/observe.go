@@ -186,6 +186,9 @@ func (p *pass) decide() error {
 			Ended:   look.ended,
 			Rebuild: rebuild,
 		}
+		if p.takenByOthers != nil && p.takenByOthers(pod.UID) {
+			seen.Available = false
+		}
 		ranking.describe(pod, &seen)
 		if left, waits := look.waitsForNode(p.now); waits && left > 0 {
 			p.forNode++

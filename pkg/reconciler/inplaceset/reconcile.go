@@ -33,6 +33,8 @@ type reconciler struct {
 	pods    cache.Indexer
 	slices  cache.Indexer
 	budgets cache.Indexer
+	// carriers are pods with sidecars, whoever owns them; nil where nobody puts them in.
+	carriers cache.Indexer
 
 	writtenPods *overlay.Store[*corev1.Pod]
 	book        *revision.Book
@@ -135,6 +137,8 @@ type pass struct {
 	established int32
 	budgets     func(*plan.InPlacePod) []string
 	left        func(string) int32
+	// takenByOthers says whether another controller of this process is taking a pod; nil where none may.
+	takenByOthers func(types.UID) bool
 
 	state plan.InPlaceSetState
 	plan  plan.InPlaceSetPlan

@@ -22,6 +22,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned/fake"
 	"github.com/periplus-dev/periplus/pkg/client/informers/externalversions"
 	"github.com/periplus-dev/periplus/pkg/revision"
+	"github.com/periplus-dev/periplus/pkg/taken"
 )
 
 // shop is a namespace with one set, web, whose revisions and pods are what a test says, and a clock that stands still between its passes.
@@ -34,6 +35,8 @@ type shop struct {
 	parts  Parts
 	pass   func(context.Context, types.NamespacedName) error
 	set    *v1alpha1.InPlaceSet
+	// woken, if not nil, is told which sets are enqueued.
+	woken func(types.NamespacedName)
 	// version is the last resource version that a pod got.
 	version int
 }
@@ -88,7 +91,12 @@ func (s *shop) start() {
 		Kube: s.kube, Periplus: s.apps, Sets: p.Apps().V1alpha1().InPlaceSets().Informer(),
 		Pods: k.Core().V1().Pods().Informer(), Revisions: k.Apps().V1().ControllerRevisions().Informer(), Slices: k.Discovery().V1().EndpointSlices().Informer(),
 		Budgets: k.Policy().V1().PodDisruptionBudgets().Informer(), Clock: s.clock, Recorder: s.events, WritesAtOnce: 1,
-		Enqueue: func(types.NamespacedName) {}, EnqueueAfter: func(types.NamespacedName, time.Duration) {},
+		Taken: taken.New(),
+		Enqueue: func(key types.NamespacedName) {
+			if s.woken != nil {
+				s.woken(key)
+			}
+		}, EnqueueAfter: func(types.NamespacedName, time.Duration) {},
 	}
 	s.pass = Wire(s.parts)
 	for now, was := range map[cache.SharedIndexInformer]cache.SharedIndexInformer{s.parts.Sets: before.Sets, s.parts.Pods: before.Pods, s.parts.Revisions: before.Revisions} {
