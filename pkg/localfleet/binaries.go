@@ -18,17 +18,18 @@ type binary struct {
 	of string
 	// stamped programs get their version by the linker, as Kubernetes needs; else they say v0.0.0.
 	stamped bool
-	// loopback programs listen on all addresses unless edited; see loopbackEdits.
-	loopback bool
+	// edits are made in a copy of the source, of a program that would listen on all addresses without them.
+	edits []edit
 	// asset programs may be taken from KUBEBUILDER_ASSETS.
 	asset bool
-	// real programs are of fleets with real nodes only.
-	real bool
+	// real programs are of fleets with real nodes only, triggers programs of fleets with Tekton Triggers.
+	real, triggers bool
 }
 
 const (
 	kubernetesModule = "k8s.io/kubernetes"
 	tektonModule     = "github.com/tektoncd/pipeline"
+	triggersModule   = "github.com/tektoncd/triggers"
 )
 
 // binaries in the order they are built: what takes longest first.
@@ -39,8 +40,10 @@ var binaries = []binary{
 	{name: "kubectl", module: "kubernetes", of: kubernetesModule, pkg: kubernetesModule + "/cmd/kubectl", stamped: true, asset: true},
 	// A module of its own: the others need not be linked anew because this one needs more modules.
 	{name: "kubelet", module: "kubelet", of: kubernetesModule, pkg: kubernetesModule + "/cmd/kubelet", stamped: true, real: true},
-	{name: "tekton-controller", module: "tekton", of: tektonModule, pkg: tektonModule + "/cmd/controller", loopback: true},
-	{name: "tekton-webhook", module: "tekton", of: tektonModule, pkg: tektonModule + "/cmd/webhook", loopback: true},
+	{name: "tekton-controller", module: "tekton", of: tektonModule, pkg: tektonModule + "/cmd/controller", edits: loopbackEdits},
+	{name: "tekton-webhook", module: "tekton", of: tektonModule, pkg: tektonModule + "/cmd/webhook", edits: loopbackEdits},
+	{name: "eventlistenersink", module: "triggers", of: triggersModule, pkg: triggersModule + "/cmd/eventlistenersink", edits: triggersEdits, triggers: true},
+	{name: "interceptors", module: "triggers", of: triggersModule, pkg: triggersModule + "/cmd/interceptors", edits: triggersEdits, triggers: true},
 	{name: "tkn", module: "tkn", of: "github.com/tektoncd/cli", pkg: "github.com/tektoncd/cli/cmd/tkn"},
 	{name: "kwok", module: "kwok", of: "sigs.k8s.io/kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok"},
 	{name: "etcd", module: "etcd", of: "go.etcd.io/etcd/server/v3", pkg: "go.etcd.io/etcd/server/v3", asset: true},

@@ -31,7 +31,9 @@ type Builder struct {
 	Cache  string
 	Assets string
 	// Real says that the programs of real nodes are needed too.
-	Real     bool
+	Real bool
+	// Triggers says that those of Tekton Triggers are.
+	Triggers bool
 	progress *Progress
 }
 
@@ -64,7 +66,7 @@ func (b *Builder) Build(ctx context.Context) (map[string]string, error) {
 	out := map[string]string{}
 	var todo []missing
 	for _, bin := range binaries {
-		if bin.real && !b.Real {
+		if bin.real && !b.Real || bin.triggers && !b.Triggers {
 			continue
 		}
 		if file, ok := b.asset(bin); ok {
@@ -153,8 +155,8 @@ func (b *Builder) one(ctx context.Context, tool goTool, bin binary, version, fil
 
 	tmp := filepath.Join(work, bin.name)
 	args := []string{"build", "-trimpath", "-ldflags", bin.ldflags(version), "-o", tmp}
-	if bin.loopback {
-		mod, err := loopbackModfile(ctx, tool, b.Cache, bin.dir(b.Source), work, loopbackEdits)
+	if len(bin.edits) > 0 {
+		mod, err := loopbackModfile(ctx, tool, b.Cache, bin.dir(b.Source), work, bin.edits)
 		if err != nil {
 			return err
 		}
@@ -190,8 +192,8 @@ func (b *Builder) stamp(bin binary, version string) (string, error) {
 		h.Write(data)
 	}
 	fmt.Fprintf(h, "%s %s %s/%s\n", bin.pkg, bin.ldflags(version), runtime.GOOS, runtime.GOARCH)
-	if bin.loopback {
-		fmt.Fprintf(h, "%q\n", loopbackEdits)
+	if len(bin.edits) > 0 {
+		fmt.Fprintf(h, "%q\n", bin.edits)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

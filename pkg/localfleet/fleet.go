@@ -100,20 +100,13 @@ func (r *Running) Start(ctx context.Context, cluster, partName string) error {
 
 // withPart does something to a part while no other command changes the fleet.
 func (r *Running) withPart(ctx context.Context, cluster, partName string, do func(*State, part) error) error {
-	unlock, err := lock(ctx, r.lock())
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	s, err := r.State()
-	if err != nil {
-		return err
-	}
-	p, err := findPart(r.Layout, s, cluster, partName)
-	if err != nil {
-		return err
-	}
-	return do(s, p)
+	return r.withState(ctx, func(s *State) error {
+		p, err := findPart(r.Layout, s, cluster, partName)
+		if err != nil {
+			return err
+		}
+		return do(s, p)
+	})
 }
 
 // Restart stops a part and starts it again.

@@ -41,6 +41,8 @@ type Options struct {
 	NodesKind string
 	// Units names the units of every member; nodes carry the name as topology.kubernetes.io/zone.
 	Units []string
+	// Triggers adds Tekton Triggers to the hub. A fleet that has it keeps it.
+	Triggers bool
 	// SkipInstall leaves Periplus itself out: the clusters, Tekton and nodes only.
 	SkipInstall bool
 	// Out gets the progress, one line an event. Default: nothing is printed.
@@ -128,6 +130,7 @@ func (s *State) merge(o Options) error {
 	s.Source = o.Source
 	// A fleet that has Periplus keeps it: an `up` that skips the install only does not touch it.
 	s.Install = s.Install || !o.SkipInstall
+	s.Triggers = s.Triggers || o.Triggers
 	return nil
 }
 

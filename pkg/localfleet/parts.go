@@ -208,6 +208,7 @@ func allParts(l Layout, s *State) []part {
 		}
 		if c == Hub {
 			out = append(out, tektonParts(l, s)...)
+			out = append(out, triggersParts(l, s)...)
 		}
 		for _, own := range ownParts(c) {
 			if p := periplusPart(l, s, c, own.name); s.Install && s.Binaries[p.binary] != "" {

@@ -27,6 +27,7 @@ func wantedPorts(s *State) []string {
 				keys = append(keys, portKey(c, part, "probes"), portKey(c, part, "profiling"), portKey(c, part, "metrics"))
 			}
 			keys = append(keys, portKey(c, PartTektonWebhook, "https"))
+			keys = append(keys, triggersPorts(s)...)
 		} else {
 			keys = append(keys, portKey(c, PartScheduler, "https"))
 		}

@@ -48,6 +48,10 @@ type State struct {
 	// Installed is true for clusters on which Tekton (hub) was applied once: from then on its webhook must run
 	// before its ConfigMaps can be applied again.
 	TektonInstalled bool `json:"tektonInstalled,omitempty"`
+	// Triggers is true where Tekton Triggers is on the hub.
+	Triggers bool `json:"triggers,omitempty"`
+	// Listeners are the EventListeners that are played, in the order in which they were asked for.
+	Listeners []Listener `json:"listeners,omitempty"`
 }
 
 // MemberNames are m1, m2, …

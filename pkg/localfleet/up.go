@@ -82,7 +82,7 @@ func (u *upRun) prepare(ctx context.Context, opts Options) error {
 			u.state.Binaries[name] = file
 		}
 	}
-	opts.NodesKind = u.state.nodesKind()
+	opts.NodesKind, opts.Triggers = u.state.nodesKind(), u.state.Triggers
 	programs, err := buildAll(ctx, opts, u.progress)
 	if err != nil {
 		return err
@@ -132,6 +132,9 @@ func (u *upRun) start(ctx context.Context) error {
 			if err := u.installHub(groupCtx, hub); err != nil {
 				return err
 			}
+		}
+		if err := u.startTriggers(groupCtx, hub); err != nil {
+			return err
 		}
 		u.progress.Say("%s is ready: API server %s, Tekton", Hub, u.state.server(Hub))
 		return nil
@@ -248,7 +251,7 @@ func buildAll(ctx context.Context, opts Options, progress *Progress) (map[string
 	if err != nil {
 		return nil, err
 	}
-	builder.Real = opts.NodesKind == Real
+	builder.Real, builder.Triggers = opts.NodesKind == Real, opts.Triggers
 	programs, err := builder.Build(ctx)
 	if err != nil {
 		return nil, err

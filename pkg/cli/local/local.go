@@ -22,7 +22,7 @@ func NewCommand() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&opts.Dir, "dir", "", "directory of the fleet (default <checkout>/.periplus/fleet)")
 	cmd.PersistentFlags().StringVar(&opts.Source, "source", "", "checkout of Periplus (default: the one the working directory is in)")
-	cmd.AddCommand(newUp(opts), newDown(opts), newStatus(opts), newBuild(opts), newRestart(opts), newStop(opts))
+	cmd.AddCommand(newUp(opts), newDown(opts), newStatus(opts), newBuild(opts), newRestart(opts), newStop(opts), newListen(opts))
 	return cmd
 }
 
@@ -49,6 +49,7 @@ func newUp(opts *localfleet.Options) *cobra.Command {
 	cmd.Flags().IntVar(&opts.Nodes, "nodes", 0, fmt.Sprintf("nodes in each unit of each member (default %d simulated ones, 1 real one)", localfleet.DefaultNodes))
 	cmd.Flags().StringVar(&opts.NodesKind, "nodes-kind", "", "what nodes are: simulated, or real ones with kubelets and containers, which need root (default simulated)")
 	cmd.Flags().StringSliceVar(&opts.Units, "units", nil, "units (data centres) of each member (default dca,dcb)")
+	cmd.Flags().BoolVar(&opts.Triggers, "triggers", false, "add Tekton Triggers to the hub, whose EventListeners periplus local listen plays; a fleet that has it keeps it")
 	cmd.Flags().BoolVar(&install, "install", true, "install Periplus on the fleet and run its controllers")
 	return cmd
 }
