@@ -37,7 +37,7 @@ fleet-tests: ## conformance of the nodes and whole releases, on a fleet of their
 	bash test/fleet-tests.sh $(TEST_FLEET)
 
 e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RUN chooses tests)
-	$(PERIPLUS) local up --dir $(TEST_FLEET)
+	$(PERIPLUS) local up --dir $(TEST_FLEET) --triggers
 	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -parallel 4 -timeout 30m -run '$(E2E_RUN)' ./test/e2e
 
 e2e-real: ## conformance and in-place changes on real kubelets and containers (Linux, root, Debian's containerd), on a fleet that ends with them

@@ -21,8 +21,8 @@ type Listener struct {
 	Name      string `json:"name"`
 }
 
-// part names the sink. A namespace has no dots, so no two EventListeners share a name.
-func (at Listener) part() string { return "listener-" + at.Namespace + "." + at.Name }
+// Part is the name of the sink's part. A namespace has no dots, so no two EventListeners share a name.
+func (at Listener) Part() string { return "listener-" + at.Namespace + "." + at.Name }
 
 func (at Listener) String() string { return at.Namespace + "/" + at.Name }
 
@@ -30,14 +30,17 @@ var eventListeners = schema.GroupVersionResource{Group: "triggers.tekton.dev", V
 
 // listenerPart is a sink as Tekton Triggers' controller would run it, with its defaults.
 func listenerPart(l Layout, s *State, at Listener) part {
-	port := s.Port(Hub, at.part(), "http")
-	config := l.partKubeconfig(Hub, at.part())
+	port := s.Port(Hub, at.Part(), "http")
+	config := l.partKubeconfig(Hub, at.Part())
 	return part{
-		cluster: Hub, name: at.part(), binary: "eventlistenersink", port: port, ports: []int{port},
+		cluster: Hub, name: at.Part(), binary: "eventlistenersink", port: port, ports: []int{port},
 		args: []string{"--kubeconfig=" + config, "--el-namespace=" + at.Namespace, "--el-name=" + at.Name, "--port=" + strconv.Itoa(port)},
 		env: []string{
 			"NAMESPACE=" + at.Namespace, "NAME=" + at.Name, "SYSTEM_NAMESPACE=" + at.Namespace, "KUBERNETES_MIN_VERSION=v1.28.0",
-			"K_LOGGING_CONFIG={}", "K_METRICS_CONFIG={}", "EL_EVENT=enable", "K_SINK_TIMEOUT=5",
+			// Why an event started nothing is told at this level only.
+			`K_LOGGING_CONFIG={"loglevel.eventlistener": "debug"}`, `K_TRACING_CONFIG={"backend": "none"}`,
+			`K_METRICS_CONFIG={"Domain": "tekton.dev/triggers", "Component": "eventlistener", "ConfigMap": {"metrics.backend-destination": "none"}}`,
+			"EL_EVENT=enable", "K_SINK_TIMEOUT=5",
 		},
 		// An EventListener that was made anew has another ServiceAccount's token.
 		files: []string{config},
@@ -75,10 +78,10 @@ func (r *Running) Listen(ctx context.Context, namespace, name string) (string, e
 		if err := writeState(r.Layout, s); err != nil {
 			return err
 		}
-		if err := hub.writePartIdentity(ctx, r.Layout, s, cred, at.part(), namespace, account); err != nil {
+		if err := hub.writePartIdentity(ctx, r.Layout, s, cred, at.Part(), namespace, account); err != nil {
 			return err
 		}
-		url = loopbackURL("http", s.Port(Hub, at.part(), "http"))
+		url = loopbackURL("http", s.Port(Hub, at.Part(), "http"))
 		_, err = ensurePart(ctx, r.Layout, s, listenerPart(r.Layout, s, at))
 		return err
 	})
@@ -123,7 +126,7 @@ func (u *upRun) startListeners(ctx context.Context, hub *clusterClient) error {
 			continue
 		}
 		if err == nil {
-			err = hub.writePartIdentity(ctx, u.layout, u.state, u.cred, at.part(), at.Namespace, account)
+			err = hub.writePartIdentity(ctx, u.layout, u.state, u.cred, at.Part(), at.Namespace, account)
 		}
 		if err != nil {
 			return err
@@ -138,8 +141,8 @@ func forgetListener(ctx context.Context, l Layout, s *State, at Listener) error 
 		return err
 	}
 	s.Listeners = slices.DeleteFunc(s.Listeners, func(other Listener) bool { return other == at })
-	delete(s.Ports, portKey(Hub, at.part(), "http"))
-	if err := os.Remove(l.partKubeconfig(Hub, at.part())); err != nil && !errors.Is(err, os.ErrNotExist) {
+	delete(s.Ports, portKey(Hub, at.Part(), "http"))
+	if err := os.Remove(l.partKubeconfig(Hub, at.Part())); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("forgetting EventListener %s: %w", at, err)
 	}
 	return writeState(l, s)

@@ -67,7 +67,7 @@ func triggersPorts(s *State) []string {
 	}
 	keys := []string{portKey(Hub, PartInterceptors, "https")}
 	for _, at := range s.Listeners {
-		keys = append(keys, portKey(Hub, at.part(), "http"))
+		keys = append(keys, portKey(Hub, at.Part(), "http"))
 	}
 	return keys
 }
