@@ -145,6 +145,12 @@ func (p *port) example(file string) string {
 	return strings.ReplaceAll(s, "name: demo\n", "name: "+p.ns+"\n")
 }
 
+// words reads a file of the checkout, for this test's namespaces.
+func (p *port) words(file string) string {
+	p.t.Helper()
+	return strings.ReplaceAll(string(must(os.ReadFile(filepath.Join(p.checks, file)))(p.t)), "demo", p.ns)
+}
+
 // release creates the example's PipelineRun as alice, with an image and changes to the manifest.
 func (p *port) release(image string, replace ...string) string {
 	p.t.Helper()

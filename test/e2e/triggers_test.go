@@ -13,7 +13,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -30,12 +29,6 @@ type github struct {
 	at     localfleet.Listener
 	url    string
 	secret string
-}
-
-// triggersExample reads a file of docs/examples/triggers, for this test's namespaces.
-func (p *port) triggersExample(file string) string {
-	p.t.Helper()
-	return strings.ReplaceAll(string(must(os.ReadFile(filepath.Join(p.checks, "docs/examples/triggers", file)))(p.t)), "demo", p.ns)
 }
 
 // listens applies docs/examples/triggers but for its policy, and has the EventListener played.
@@ -56,7 +49,7 @@ func (p *port) listens() *github {
 		p.kubectl("hub", "", "delete", "releasepolicy", g.at.Namespace, "--ignore-not-found")
 	})
 	for _, file := range []string{"account.yaml", "listener.yaml"} {
-		p.apply("hub", p.triggersExample(file))
+		p.apply("hub", p.words("docs/examples/triggers/" + file))
 	}
 	p.kubectl("hub", "", "create", "secret", "generic", "github-webhook", "-n", g.at.Namespace, "--from-literal=secret="+g.secret)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
@@ -137,7 +130,7 @@ func (p *port) runs() string {
 func TestATagPushedOnGitHubStartsTheReleaseInThePushersName(t *testing.T) {
 	t.Parallel()
 	p := newPort(t).withExample()
-	p.apply("hub", p.triggersExample("policy.yaml"))
+	p.apply("hub", p.words("docs/examples/triggers/policy.yaml"))
 	g := p.listens()
 
 	// What starts nothing.

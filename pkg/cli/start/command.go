@@ -33,6 +33,7 @@ type command struct {
 	flags     hub.Flags
 	wish      wish
 	wait      bool
+	orFollow  bool
 	heldAfter time.Duration
 	output    string
 
@@ -53,6 +54,8 @@ func newCommand(connect Connect, c clock.WithTicker) *cobra.Command {
 		Short: "Start a release, and follow it to an exit code",
 		Long: `Start a run of a pipeline, or of a PipelineRun in a file. Params are checked against the pipeline before anything is made. Without --timeout the run has no
 timeout of its own: Tekton's is an hour, which a release that waits for people does not keep.
+
+With --or-follow a run of that --name which is there already and asks for the same is followed instead: a CI job that is run again starts nothing twice.
 
 With --wait each change is printed as a line until the run is over. The exit code then says how it went:
 
@@ -82,6 +85,7 @@ With --wait each change is printed as a line until the run is over. The exit cod
 	f.StringVar(&s.wish.account, "serviceaccount", "", "`name` of the ServiceAccount of the pipeline's own TaskRuns")
 	f.DurationVar(&s.wish.timeout, "timeout", 0, "`duration` that the run may take in all; no limit where 0")
 	f.BoolVar(&s.wait, "wait", false, "follow the run until it is over, and end with its exit code")
+	f.BoolVar(&s.orFollow, "or-follow", false, "with --wait and --name: follow the run of that name where it is there already and asks for the same")
 	f.DurationVar(&s.heldAfter, "held-after", 0, "with --wait, the `duration` after which a run that waits for people is left alone (exit code 5); never where 0")
 	f.StringVarP(&s.output, "output", "o", "", "`name` prints nothing but the run's name; with --wait, json prints a document on a line for each change")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"name", "json"}, cobra.ShellCompDirectiveNoFileComp))
@@ -101,6 +105,8 @@ func (s *command) check() error {
 		return fmt.Errorf("--held-after is %s, and must be 0 or more", s.heldAfter)
 	case s.heldAfter > 0 && !s.wait:
 		return errors.New("--held-after goes with --wait")
+	case s.orFollow && (!s.wait || w.name == "" || w.file != ""):
+		return errors.New("--or-follow goes with PIPELINE, --name and --wait")
 	case s.output != "" && s.output != "name" && s.output != "json":
 		return fmt.Errorf("--output is %q, and must be name or json", s.output)
 	case s.output == "json" && !s.wait:
@@ -152,6 +158,9 @@ func (s *command) begin(ctx context.Context, h *hub.Hub) (*pipelinev1.PipelineRu
 	// Servers that stamp it write the same; the others want it written.
 	pr.Annotations[stages.AnnotationInitiator] = user
 	made, err := h.Tekton.TektonV1().PipelineRuns(h.Namespace).Create(ctx, pr, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) && s.orFollow {
+		return startedBefore(ctx, h, pr)
+	}
 	if apierrors.IsAlreadyExists(err) {
 		return nil, fmt.Errorf("there is a run named %s already; give another --name: %s", pr.Name, s.again(h, "get "+pr.Name))
 	}

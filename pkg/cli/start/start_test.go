@@ -122,6 +122,9 @@ func TestWhatCannotBeStartedIsSaidBeforeAnythingIsMade(t *testing.T) {
 		"a file with a field that is not there": {[]string{"-f", "-"}, "{apiVersion: tekton.dev/v1, kind: PipelineRun, spek: {}}", []string{"spek"}},
 		"a file for another namespace":          {[]string{"-f", "-"}, "{apiVersion: tekton.dev/v1, kind: PipelineRun, metadata: {namespace: prod}}", []string{"give -n prod"}},
 		"held-after without wait":               {[]string{"bookshop", "--held-after", "1m"}, "", []string{"--held-after goes with --wait"}},
+		"or-follow without a name":              {[]string{"bookshop", "-p", "image=a", "--wait", "--or-follow"}, "", []string{"--or-follow goes with PIPELINE, --name and --wait"}},
+		"or-follow without wait":                {[]string{"bookshop", "-p", "image=a", "--name", "a", "--or-follow"}, "", []string{"--or-follow goes with"}},
+		"or-follow of what a file says":         {[]string{"-f", "-", "--name", "a", "--wait", "--or-follow"}, "", []string{"--or-follow goes with"}},
 		"a negative timeout":                    {[]string{"bookshop", "--timeout", "-1s"}, "", []string{"--timeout is -1s"}},
 		"an unknown output":                     {[]string{"bookshop", "-o", "xml"}, "", []string{`--output is "xml"`}},
 	} {
