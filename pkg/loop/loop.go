@@ -24,28 +24,52 @@ type Config struct {
 	// Reconcile brings one object to where it should be. It is called by the leader only. A returned error is retried with
 	// back-off; controller.NewRequeueAfter asks for a time instead.
 	Reconcile func(ctx context.Context, key types.NamespacedName) error
+	// Together with all controllers that say so in one context (see Together), it leads or it does not: they share what only one process may know. The first has
+	// the lease.
+	Together bool
 }
 
 // New returns a controller that calls cfg.Reconcile for each key that is enqueued while this replica leads.
 func New(ctx context.Context, cfg Config) *controller.Impl {
+	options := controller.ControllerOptions{
+		WorkQueueName: cfg.Name,
+		Logger:        logging.FromContext(ctx).Named(cfg.Name),
+		Concurrency:   cfg.Concurrency,
+	}
+	convoy := convoyOf(ctx)
+	if cfg.Together && convoy != nil && convoy.first != nil {
+		impl := controller.NewContext(ctx, &following{first: convoy.first, cfg: cfg}, options)
+		convoy.rest = append(convoy.rest, follower{cfg: cfg, impl: impl})
+		return impl
+	}
 	r := &keyReconciler{cfg: cfg}
+	if cfg.Together && convoy != nil {
+		convoy.first = r
+	}
 	r.LeaderAwareFuncs = reconciler.LeaderAwareFuncs{
 		PromoteFunc: func(bkt reconciler.Bucket, enq func(reconciler.Bucket, types.NamespacedName)) error {
-			keys, err := cfg.List()
+			keys, err := cfg.list()
 			if err != nil {
-				return fmt.Errorf("listing the keys of %s: %w", cfg.Name, err)
+				return err
 			}
 			for _, k := range keys {
 				enq(bkt, k)
 			}
-			return nil
+			if !cfg.Together || convoy == nil {
+				return nil
+			}
+			return convoy.promote(bkt)
 		},
 	}
-	return controller.NewContext(ctx, r, controller.ControllerOptions{
-		WorkQueueName: cfg.Name,
-		Logger:        logging.FromContext(ctx).Named(cfg.Name),
-		Concurrency:   cfg.Concurrency,
-	})
+	return controller.NewContext(ctx, r, options)
+}
+
+func (cfg *Config) list() ([]types.NamespacedName, error) {
+	keys, err := cfg.List()
+	if err != nil {
+		return nil, fmt.Errorf("listing the keys of %s: %w", cfg.Name, err)
+	}
+	return keys, nil
 }
 
 type keyReconciler struct {
@@ -60,6 +84,10 @@ var (
 
 // Reconcile implements controller.Reconciler.
 func (r *keyReconciler) Reconcile(ctx context.Context, key string) error {
+	return r.lead(ctx, key, r.cfg.Reconcile)
+}
+
+func (r *keyReconciler) lead(ctx context.Context, key string, reconcile func(context.Context, types.NamespacedName) error) error {
 	namespace, name, err := cache.SplitMetaNamespaceKey(key)
 	if err != nil {
 		return controller.NewPermanentError(fmt.Errorf("key %q: %w", key, err))
@@ -68,5 +96,5 @@ func (r *keyReconciler) Reconcile(ctx context.Context, key string) error {
 	if !r.IsLeaderFor(nn) {
 		return controller.NewSkipKey(key)
 	}
-	return r.cfg.Reconcile(ctx, nn)
+	return reconcile(ctx, nn)
 }

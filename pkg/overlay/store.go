@@ -269,6 +269,11 @@ func (e *entry[T]) settledBy(object T) bool {
 	return !older(object.GetResourceVersion(), mine.GetResourceVersion())
 }
 
+// Older says whether a is an older state of the same object than b.
+func Older(a, b metav1.Object) bool {
+	return a.GetUID() == b.GetUID() && older(a.GetResourceVersion(), b.GetResourceVersion())
+}
+
 // older says whether version a is before b. Versions that cannot be compared are never older, so that the informer wins.
 func older(a, b string) bool {
 	n, err := resourceversion.CompareResourceVersion(a, b)

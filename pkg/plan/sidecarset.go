@@ -29,6 +29,8 @@ type SidecarPod struct {
 	Selected bool
 	// Stays: it cannot get to the update revision before it is created anew.
 	Stays bool
+	// Held: somebody else is changing it, so it can only wait.
+	Held bool
 	// Failing: a sidecar of the set does not come up in it, by its own reason.
 	Failing bool
 	// Priority of its move: the greater, the earlier.
@@ -36,6 +38,36 @@ type SidecarPod struct {
 	// Scatter is what it has in common with pods that it is to be moved apart from.
 	Scatter string
 	Created time.Time
+}
+
+// SidecarApplication is a workload whose own limit is known and kept: an InPlaceSet, or a unit of a CafeDeployment.
+type SidecarApplication struct {
+	// Replicas that it is to have, and how many of its pods are Available by its own terms, whether they carry the sidecars or not.
+	Replicas, Available      int32
+	MaxUnavailable, MaxSurge *intstr.IntOrString
+	// Unknown: what it wants was not seen yet, so none of its pods that serve is taken.
+	Unknown bool
+}
+
+// Left is how many more of its pods may be taken.
+func (a *SidecarApplication) Left() int32 {
+	if a.Unknown {
+		return 0
+	}
+	return a.Limit() - (a.Replicas - a.Available)
+}
+
+// Limit is how many of its pods may be unavailable; 0 where what it says cannot be read.
+func (a *SidecarApplication) Limit() int32 {
+	surge, err := MaxSurge(a.MaxSurge, a.Replicas)
+	if err != nil {
+		return 0
+	}
+	n, err := MaxUnavailableWithSurge(a.MaxUnavailable, a.Replicas, surge)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // SidecarSetState is one observation of a SidecarSet and its pods.
@@ -50,6 +82,8 @@ type SidecarSetState struct {
 	// Current is the revision that pods stay on, Update the one of the spec.
 	Current, Update string
 	Pods            []SidecarPod
+	// Applications has those workloads whose own limits are known.
+	Applications map[string]*SidecarApplication
 	// Budgets names the disruption budgets that a pod is under, and Left says how many pods one of them still lets go; nil where there are none.
 	Budgets func(pod *SidecarPod) []string
 	Left    func(budget string) int32
@@ -65,6 +99,8 @@ type SidecarSetPlan struct {
 	// Waiting is how many pods would move but for maxUnavailable, over all pods or in their workload; WaitingFor, but for each disruption budget.
 	Waiting    int32
 	WaitingFor map[string]int32
+	// WaitingForApplication is how many pods would move but for the own limit of their workload.
+	WaitingForApplication map[string]int32
 	// Behind is how many pods would move but for those on their way: a revision is shown to come up by one pod before two get it, by two before four.
 	Behind int32
 	// Stopped: a pod of the update revision fails, so no other is begun.
@@ -73,13 +109,17 @@ type SidecarSetPlan struct {
 	Unavailable, MaxUnavailable int32
 }
 
-// workload begins the names of budgets that stand for workloads. No name of an object has such a sign.
-const workload = "workload\x00"
+// These begin the names of budgets that stand for the set's limit in each workload, and for workloads' own limits. No name of an object has such a sign.
+const (
+	workload    = "workload\x00"
+	application = "application\x00"
+)
 
 // SidecarSet decides from one observation which pods get the update revision in place.
 //
 // The limit: no pod that serves is taken unless at least all - maxUnavailable of the set's pods stay available, whatever the others are unavailable for; and where
-// maxUnavailable is a percentage, the same in each workload by itself. A pod that is not ready takes nothing away when it moves, and waits for no limit.
+// maxUnavailable is a percentage, the same in each workload by itself. Where a workload has a limit of its own that is known, its pods keep that, too. A pod that is
+// not ready takes nothing away when it moves, and waits for no limit.
 //
 // The brake: at most as many pods are on their way as have come up on the update revision, and one at first. While one of these fails, none is begun. So a revision
 // that cannot run is seen on one pod, whatever the limit.
@@ -133,7 +173,13 @@ func (p *SidecarSetPlan) pick(s SidecarSetState, quotas *sidecarQuotas, room int
 	of := map[string]*sidecarQuota{}
 	for i := range s.Pods {
 		pod := &s.Pods[i]
-		if pod.Selected && !pod.Stays {
+		switch {
+		case !pod.Selected || pod.Stays || pod.Revision == s.Update:
+		case pod.Held: // one that waits for somebody else takes nobody's turn.
+			if quotas.of(pod).left > 0 {
+				p.Update = append(p.Update, pod.Name)
+			}
+		default:
 			of[pod.Name] = quotas.of(pod)
 			movable = append(movable, &InPlacePod{
 				Name: pod.Name, Revision: pod.Revision, Available: pod.Available, Ready: pod.Ready, Closed: pod.Closed,
@@ -158,7 +204,13 @@ func (p *SidecarSetPlan) pick(s SidecarSetState, quotas *sidecarQuotas, room int
 			continue
 		}
 		v, name := b.take(c.InPlacePod)
-		switch {
+		switch of, own := strings.CutPrefix(name, application); {
+		case v == overBudget && own:
+			if p.WaitingForApplication == nil {
+				p.WaitingForApplication = map[string]int32{}
+			}
+			p.WaitingForApplication[of]++
+			continue
 		case v == overBudget && strings.HasPrefix(name, workload):
 			p.Waiting++ // the turn is another workload's.
 			continue
@@ -187,6 +239,9 @@ func (s *SidecarSetState) under() func(*InPlacePod) []string {
 		if share && of.Workload != "" {
 			names = append(names, workload+of.Workload)
 		}
+		if s.Applications[of.Workload] != nil {
+			names = append(names, application+of.Workload)
+		}
 		if s.Budgets != nil {
 			names = append(names, s.Budgets(of)...)
 		}
@@ -196,6 +251,9 @@ func (s *SidecarSetState) under() func(*InPlacePod) []string {
 
 func (s *SidecarSetState) leftOf(sizes, missing map[string]int32) func(string) int32 {
 	return func(name string) int32 {
+		if of, own := strings.CutPrefix(name, application); own {
+			return s.Applications[of].Left()
+		}
 		of, is := strings.CutPrefix(name, workload)
 		if !is {
 			return s.Left(name)

@@ -10,16 +10,16 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// sidecarPods reads pods, one a word: the revision's number, then marks: - not ready, x failing, ! closed by the set, s stays, u not selected, @w its workload.
+// sidecarPods reads pods, one a word: the revision's number, then marks: - not ready, x failing, ! closed by the set, s stays, u not selected, h held by another, @w its workload.
 func sidecarPods(text string) []SidecarPod {
 	var out []SidecarPod
 	for i, word := range strings.Fields(text) {
 		word, workload, _ := strings.Cut(word, "@")
 		has := func(mark string) bool { return strings.Contains(word, mark) }
-		down := has("-") || has("x") || has("!")
+		down := has("-") || has("x") || has("!") || has("h")
 		out = append(out, SidecarPod{
 			Name: fmt.Sprintf("p%02d", i), Workload: workload, Revision: "r" + word[:1], Available: !down, Ready: !down, Up: !has("x") && !has("~"), Closed: has("!"),
-			Selected: !has("u"), Stays: has("s"), Failing: has("x"), Created: time.Unix(int64(i), 0),
+			Selected: !has("u"), Stays: has("s"), Held: has("h"), Failing: has("x"), Created: time.Unix(int64(i), 0),
 		})
 		if has("~") { // on its way.
 			out[i].Available, out[i].Ready = false, false
@@ -58,6 +58,8 @@ func TestWhichPodsGetTheNewSidecars(t *testing.T) {
 		{"one goes where it is 99 percent", "1 1 1", "99%", "100%", false, "p00", nil},
 		{"pods that are not selected stay, and the partition does not count them", "1u 1u 1 1", "50%", "100%", false, "p02", nil},
 		{"pods that cannot change in place stay", "1s 1s 1", "", "100%", false, "p02", nil},
+		{"a pod that somebody else changes waits, and takes nobody's turn", "1h 1 1", "", "100%", false, "p00 p01", nil},
+		{"nor a place of the partition", "1h 1 1", "2", "100%", false, "p00 p01", nil},
 		{"nothing moves while paused", "1 1", "", "100%", true, "", nil},
 		{"a percentage holds in each workload, too", "2@a 2@a 2@a 2@b 2@b 2@b 1@a 1-@a 1@b 1@c", "", "50%", false, "p07 p06 p08 p09", nil},
 		{"a workload that has its share unavailable waits, and another goes", "2-@a 2@b 2@b 2@b 1@a 1@b", "", "50%", false, "p05", func(p SidecarSetPlan) string { return fmt.Sprint(p.Waiting) + "=1" }},
@@ -86,6 +88,39 @@ func TestADisruptionBudgetHoldsSidecarsToo(t *testing.T) {
 	}
 }
 
+func TestAnApplicationKeepsItsOwnLimit(t *testing.T) {
+	app := func(replicas, available int32, limit string) *SidecarApplication {
+		return &SidecarApplication{Replicas: replicas, Available: available, MaxUnavailable: intOr(limit)}
+	}
+	for _, c := range []struct {
+		name, pods string
+		apps       map[string]*SidecarApplication
+		update     string
+		waits      int32
+	}{
+		{"one of its pods goes where one may", "2@x 2@x 2@x 1@a 1@a", map[string]*SidecarApplication{"a": app(2, 2, "1")}, "p03", 1},
+		{"none goes where one is missing already", "2@x 2@x 1@a 1@a", map[string]*SidecarApplication{"a": app(3, 2, "1")}, "", 2},
+		{"pods without the sidecars count", "2@x 2@x 1@a 1@a", map[string]*SidecarApplication{"a": app(4, 4, "50%")}, "p02 p03", 0},
+		{"a pod that does not serve waits for nothing", "2@x 2@x 1@a 1-@a", map[string]*SidecarApplication{"a": app(2, 1, "1")}, "p03", 1},
+		{"while one application waits, another goes", "2@x 2@x 1@a 1@a 1@b", map[string]*SidecarApplication{"a": app(2, 1, "1"), "b": app(1, 1, "1")}, "p04", 2},
+		{"none goes where what it wants is not known", "2@x 1@a", map[string]*SidecarApplication{"a": {Unknown: true, Available: 9}}, "", 1},
+		{"none goes where none may be unavailable and none surges", "2@x 1@a", map[string]*SidecarApplication{"a": {Replicas: 1, Available: 1, MaxUnavailable: intOr("0"), MaxSurge: intOr("1")}}, "", 1},
+		{"one goes where another stands in for it", "2@x 1@a", map[string]*SidecarApplication{"a": {Replicas: 1, Available: 2, MaxUnavailable: intOr("0"), MaxSurge: intOr("1")}}, "p01", 0},
+	} {
+		p, err := SidecarSet(SidecarSetState{MaxUnavailable: intOr("9"), Current: "r1", Update: "r2", Pods: sidecarPods(c.pods), Applications: c.apps})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var waits int32
+		for _, n := range p.WaitingForApplication {
+			waits += n
+		}
+		if got := strings.Join(p.Update, " "); got != c.update || waits != c.waits {
+			t.Errorf("%s: %q and %d wait, want %q and %d", c.name, got, waits, c.update, c.waits)
+		}
+	}
+}
+
 func TestTheRevisionThatPodsStayOn(t *testing.T) {
 	for _, c := range []struct{ name, pods, partition, current, want string }{
 		{"the first one", "1", "", "", "r2"},
@@ -110,10 +145,16 @@ func TestWhateverIsUnavailableNoSidecarTakesThePodsBelowTheirLimit(t *testing.T)
 	for range 5000 {
 		var words []string
 		for range r.IntN(12) {
-			words = append(words, fmt.Sprint(1+r.IntN(2))+[]string{"", "", "", "-", "x", "!", "~", "s", "u"}[r.IntN(9)]+"@"+[]string{"a", "b"}[r.IntN(2)])
+			words = append(words, fmt.Sprint(1+r.IntN(2))+[]string{"", "", "", "-", "x", "!", "~", "s", "u", "h"}[r.IntN(10)]+"@"+[]string{"a", "b"}[r.IntN(2)])
 		}
 		s := SidecarSetState{Partition: intOr([]string{"", "50%", "2", "100%"}[r.IntN(4)]), MaxUnavailable: intOr([]string{"1", "2", "25%", "50%", "100%"}[r.IntN(5)]),
 			Current: "r1", Update: "r2", Pods: sidecarPods(strings.Join(words, " "))}
+		s.Applications = map[string]*SidecarApplication{"a": {Replicas: int32(r.IntN(8)), MaxUnavailable: intOr([]string{"1", "2", "50%"}[r.IntN(3)])}} // #nosec G115 -- below 8.
+		for _, pod := range s.Pods {
+			if pod.Workload == "a" && pod.Available {
+				s.Applications["a"].Available++
+			}
+		}
 		p, err := SidecarSet(s)
 		if err != nil {
 			t.Fatal(err)
@@ -148,6 +189,16 @@ func TestWhateverIsUnavailableNoSidecarTakesThePodsBelowTheirLimit(t *testing.T)
 		all := int32(len(s.Pods))
 		if left < served && left < all-p.MaxUnavailable {
 			t.Fatalf("seed %d: %d of %d stay available, the limit is %d: %v takes %v", seed, left, all, p.MaxUnavailable, words, p.Update)
+		}
+		if a := s.Applications["a"]; takes["a"] {
+			for _, pod := range s.Pods {
+				if pod.Workload == "a" && pod.Available && taken[pod.Name] {
+					a.Available--
+				}
+			}
+			if a.Left() < 0 {
+				t.Fatalf("seed %d: application %+v is %d below its limit: %v takes %v", seed, a, -a.Left(), words, p.Update)
+			}
 		}
 		if s.MaxUnavailable.Type == intstr.String {
 			for w := range takes {

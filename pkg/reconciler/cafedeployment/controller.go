@@ -39,9 +39,8 @@ import (
 const (
 	// Name of the work queue.
 	Name = "cafedeployments"
-	// Selector is what the controller's informers of ReplicaSets, StatefulSets, ControllerRevisions and of these sets' pods select by. The pods of InPlaceSets are
-	// left out: the InPlaceSet controller's informer has them.
-	Selector = v1alpha1.LabelCafeDeployment + ",!" + v1alpha1.LabelInPlaceSet
+	// Selector is what the controller's informers of ReplicaSets, StatefulSets, ControllerRevisions and of these sets' pods select by.
+	Selector = v1alpha1.OfCafeDeployments
 
 	// concurrency is how many deployments are worked on at once. A pass mostly waits for the API server.
 	concurrency = 16

@@ -3,6 +3,7 @@ package inplaceset
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -125,12 +126,13 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx),
 		Sets: sets.Informer(), Pods: pods,
 		Revisions: filtered.Get(ctx, Selector).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(), Budgets: poddisruptionbudget.Get(ctx).Informer(),
+		Carriers: carriersOf(ctx), Taken: taken.From(ctx),
 		Clock: clock.RealClock{}, Recorder: newRecorder(ctx), WritesAtOnce: writesAtOnce,
 		Enqueue:      func(key types.NamespacedName) { impl.EnqueueKey(key) },
 		EnqueueAfter: func(key types.NamespacedName, after time.Duration) { impl.EnqueueKeyAfter(key, after) },
 	})
 	impl = loop.New(ctx, loop.Config{
-		Name: Name, Concurrency: concurrency, Reconcile: reconcile,
+		Name: Name, Concurrency: concurrency, Reconcile: reconcile, Together: true,
 		List: func() ([]types.NamespacedName, error) {
 			all, err := sets.Lister().List(labels.Everything())
 			if err != nil {
@@ -147,6 +149,14 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 		},
 	})
 	return impl
+}
+
+// carriersOf is the informer of pods with sidecars, where the context's selectors have it: another controller of the binary changes them.
+func carriersOf(ctx context.Context) cache.SharedIndexInformer {
+	if selectors, ok := ctx.Value(filteredfactory.LabelKey{}).([]string); !ok || !slices.Contains(selectors, v1alpha1.LabelSidecars) {
+		return nil
+	}
+	return filteredpod.Get(ctx, v1alpha1.LabelSidecars).Informer()
 }
 
 // newRecorder uses the recorder in the context, as tests put it there, or makes one that writes to the API server until the context ends.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,35 +14,19 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
-	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/metadata"
-	"k8s.io/client-go/metadata/metadatainformer"
 	"k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
-	kubeclient "knative.dev/pkg/client/injection/kube/client"
-	"knative.dev/pkg/client/injection/kube/informers/apps/v1/controllerrevision/filtered"
-	namespaceinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/namespace"
-	filteredpod "knative.dev/pkg/client/injection/kube/informers/core/v1/pod/filtered"
-	endpointsliceinformer "knative.dev/pkg/client/injection/kube/informers/discovery/v1/endpointslice"
-	"knative.dev/pkg/client/injection/kube/informers/policy/v1/poddisruptionbudget"
-	"knative.dev/pkg/configmap"
-	"knative.dev/pkg/controller"
-	"knative.dev/pkg/injection"
-	"knative.dev/pkg/system"
 
 	corelisters "k8s.io/client-go/listers/core/v1"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
-	periplusscheme "github.com/periplus-dev/periplus/pkg/client/clientset/versioned/scheme"
-	periplusclient "github.com/periplus-dev/periplus/pkg/client/injection/client"
-	"github.com/periplus-dev/periplus/pkg/client/injection/informers/apps/v1alpha1/sidecarset"
 	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/loop"
 	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/sidecar"
+	"github.com/periplus-dev/periplus/pkg/taken"
 )
 
 const (
@@ -69,11 +52,14 @@ type Parts struct {
 	Pods, Others                         cache.SharedIndexInformer
 	Begin                                func()
 	Sets, Revisions, Slices, Budgets, Ns cache.SharedIndexInformer
-	Clock                                clock.PassiveClock
-	Recorder                             record.EventRecorder
-	WritesAtOnce                         int
-	Enqueue                              func(set string)
-	EnqueueAfter                         func(set string, after time.Duration)
+	// Workloads are ours, whose limits are kept, and Taken is shared with the controller of InPlaceSets. Both may be nil.
+	Workloads    *Workloads
+	Taken        *taken.Register
+	Clock        clock.PassiveClock
+	Recorder     record.EventRecorder
+	WritesAtOnce int
+	Enqueue      func(set string)
+	EnqueueAfter func(set string, after time.Duration)
 }
 
 // Wire has the events of the informers enqueue sets, and returns one pass over a set.
@@ -84,8 +70,12 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 		budgets: p.Budgets.GetIndexer(), namespaces: corelisters.NewNamespaceLister(p.Ns.GetIndexer()), audited: p.Others.HasSynced, begin: p.Begin,
 		clock: p.Clock, recorder: p.Recorder, quiet: &quiet{pods: map[types.UID]*silence{}}, changes: newChanges(),
 		contents: map[*appsv1.ControllerRevision]*sidecar.Content{}, refused: map[string]string{}, sees: map[types.UID]*seen{}, unfit: map[types.UID]refusal{},
+		held: map[string]bool{}, workloads: p.Workloads, taken: p.Taken,
 		reported: map[types.UID]time.Time{}, told: map[types.UID]string{}, rebuilds: map[types.UID]*rebuild{},
 		writesAtOnce: p.WritesAtOnce, enqueue: p.Enqueue, enqueueAfter: p.EnqueueAfter,
+	}
+	if r.taken == nil {
+		r.taken = taken.New()
 	}
 	r.audit = newAudit(p.System, r.labelsOf, p.Pods.GetIndexer(), p.Others.GetIndexer())
 	r.writtenPods = overlay.New(r.clock, func(pod *corev1.Pod) string { return pod.Namespace })
@@ -109,6 +99,11 @@ func Wire(p Parts) func(context.Context, types.NamespacedName) error {
 	must(p.Slices.AddIndexers(cache.Indexers{byPodAddress: indexByPodAddress}))
 
 	r.listen(p)
+	r.taken.OnFreed(kind.Kind, func([]types.NamespacedName) { r.wakeHeld() })
+	if p.Workloads != nil {
+		p.Workloads.index()
+		r.listenTo(p.Workloads)
+	}
 	return r.reconcile
 }
 
@@ -123,6 +118,9 @@ func (r *reconciler) listen(p Parts) {
 	}, func(*v1alpha1.SidecarSet) { r.wakeAll() }))
 	must(loop.Handle(p.Pods, func(before, now *corev1.Pod) {
 		r.writtenPods.Observed(now)
+		if now.Labels[v1alpha1.LabelInPlaceSet] == "" { // of others, that controller's informer has to show it.
+			r.taken.Seen(now)
+		}
 		r.wake(setsOf(now))
 		if before != nil {
 			r.wake(setsOf(before))
@@ -130,6 +128,9 @@ func (r *reconciler) listen(p Parts) {
 		r.wake(r.audit.podChanged(0, now))
 	}, func(pod *corev1.Pod) {
 		r.writtenPods.Removed(pod)
+		if pod.Labels[v1alpha1.LabelInPlaceSet] == "" {
+			r.taken.Gone(pod.UID)
+		}
 		r.quiet.forget(pod.UID)
 		r.wake(setsOf(pod))
 		r.wake(r.audit.podGone(0, pod))
@@ -201,98 +202,6 @@ func (r *reconciler) wakeIn(namespace string) {
 	for set := range woken {
 		r.enqueue(set)
 	}
-}
-
-// NewController wires the controller of sets. The context must know Selectors.
-func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
-	sets := sidecarset.Get(ctx)
-	must(observeSets(sets.Lister()))
-	meta, err := metadata.NewForConfig(injection.GetConfig(ctx))
-	must(err)
-	others := metadatainformer.NewFilteredMetadataInformer(meta, corev1.SchemeGroupVersion.WithResource("pods"), metav1.NamespaceAll, 0,
-		cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}, func(o *metav1.ListOptions) {
-			o.LabelSelector, o.FieldSelector = "!"+v1alpha1.LabelSidecars, "status.phase!=Succeeded,status.phase!=Failed"
-		}).Informer()
-	var impl *controller.Impl
-	var once sync.Once
-	key := func(set string) types.NamespacedName { return types.NamespacedName{Name: set} }
-	wakeAll := func() {
-		all, _ := sets.Lister().List(labels.Everything())
-		for _, set := range all {
-			impl.EnqueueKey(key(set.Name))
-		}
-	}
-	reconcile := Wire(Parts{
-		Kube: kubeclient.Get(ctx), Periplus: periplusclient.Get(ctx), System: system.Namespace(),
-		Pods: filteredpod.Get(ctx, v1alpha1.LabelSidecars).Informer(), Others: others,
-		// A member without SidecarSets does not watch pods that are none of ours.
-		Begin: func() {
-			once.Do(func() {
-				go others.Run(ctx.Done())
-				go func() {
-					if cache.WaitForCacheSync(ctx.Done(), others.HasSynced) {
-						wakeAll()
-					}
-				}()
-			})
-		},
-		Sets: sets.Informer(), Revisions: filtered.Get(ctx, v1alpha1.LabelSidecarSet).Informer(), Slices: endpointsliceinformer.Get(ctx).Informer(),
-		Budgets: poddisruptionbudget.Get(ctx).Informer(), Ns: namespaceinformer.Get(ctx).Informer(),
-		Clock: clock.RealClock{}, Recorder: newRecorder(ctx), WritesAtOnce: writesAtOnce,
-		Enqueue:      func(set string) { impl.EnqueueKey(key(set)) },
-		EnqueueAfter: func(set string, after time.Duration) { impl.EnqueueKeyAfter(key(set), after) },
-	})
-	impl = loop.New(ctx, loop.Config{
-		// One set at a time: they share pods and disruption budgets.
-		Name: Name, Concurrency: 1, Reconcile: reconcile,
-		List: func() ([]types.NamespacedName, error) {
-			all, err := sets.Lister().List(labels.Everything())
-			if err != nil {
-				return nil, fmt.Errorf("listing SidecarSets: %w", err)
-			}
-			keys := make([]types.NamespacedName, 0, len(all))
-			for _, set := range all {
-				keys = append(keys, key(set.Name))
-			}
-			return keys, nil
-		},
-	})
-	return impl
-}
-
-// NewGates wires the controller of the readiness gates that came with sidecars.
-func NewGates(ctx context.Context, _ configmap.Watcher) *controller.Impl {
-	sets, pods := sidecarset.Get(ctx), filteredpod.Get(ctx, v1alpha1.LabelSidecars).Informer()
-	g := &gates{kube: kubeclient.Get(ctx), pods: pods.GetIndexer(), sets: sets.Lister(), clock: clock.RealClock{}}
-	impl := loop.New(ctx, loop.Config{
-		Name: GatesName, Concurrency: writesAtOnce, Reconcile: g.open,
-		List: func() ([]types.NamespacedName, error) { return g.keys(), nil },
-	})
-	must(loop.Handle(pods, func(_, pod *corev1.Pod) {
-		if g.mine(pod) {
-			impl.EnqueueKey(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name})
-		}
-	}, func(*corev1.Pod) {}))
-	must(loop.Handle(sets.Informer(), func(_, _ *v1alpha1.SidecarSet) {}, func(*v1alpha1.SidecarSet) {
-		for _, key := range g.keys() {
-			impl.EnqueueKey(key)
-		}
-	}))
-	return impl
-}
-
-func newRecorder(ctx context.Context) record.EventRecorder {
-	if recorder := controller.GetEventRecorder(ctx); recorder != nil {
-		return recorder
-	}
-	must(periplusscheme.AddToScheme(scheme.Scheme)) // the recorder names kinds by the scheme.
-	broadcaster := record.NewBroadcaster(record.WithContext(ctx))
-	broadcaster.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: kubeclient.Get(ctx).CoreV1().Events("")})
-	go func() {
-		<-ctx.Done()
-		broadcaster.Shutdown()
-	}()
-	return broadcaster.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "sidecarset-controller"})
 }
 
 // setsOf a pod, by its labels and its record: one that was left out is in the record alone.

@@ -15,8 +15,10 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/sidecar"
+	"github.com/periplus-dev/periplus/pkg/taken"
 )
 
 // Reasons of Events of a set that is being deleted.
@@ -149,23 +151,51 @@ func (r *reconciler) rebuild(ctx context.Context, p *pass) (left int, err error)
 	slices.SortStableFunc(replicas, func(a, b replica) int { // those that do not serve take nothing away.
 		return cmp.Compare(boolToInt(inplace.Ready(a.Pod)), boolToInt(inplace.Ready(b.Pod)))
 	})
-	var errs []error
-	for _, of := range replicas {
-		if of.carries == nil {
-			continue
-		}
-		left++
-		if inplace.Ready(of.Pod) && inplace.ClosedFor(of.Pod) == "" {
-			share, err := plan.MaxUnavailable(p.set.Spec.UpdateStrategy.MaxUnavailable, known.size[of.workload])
-			if err != nil || unavailable >= most || known.size[of.workload]-serving[of.workload] >= share {
+	var goes []*seen
+	r.taken.Decide(by(p.set.Name), func(see taken.View) (takes []*corev1.Pod) {
+		p.taken = func(uid types.UID) bool { return see(uid, by(p.set.Name)) }
+		for _, of := range replicas {
+			if of.carries == nil {
 				continue
 			}
-			unavailable++
-			serving[of.workload]--
+			left++
+			if inplace.Ready(of.Pod) && inplace.ClosedFor(of.Pod) == "" {
+				share, err := plan.MaxUnavailable(p.set.Spec.UpdateStrategy.MaxUnavailable, known.size[of.workload])
+				if err != nil || unavailable >= most || known.size[of.workload]-serving[of.workload] >= share || !r.mayTake(p, of.carries) {
+					continue
+				}
+				unavailable++
+				serving[of.workload]--
+			}
+			goes = append(goes, of.carries)
+			if taken.Healthy(of.carries.pod) {
+				takes = append(takes, of.carries.pod)
+			}
 		}
-		errs = append(errs, r.remove(ctx, p, of.carries))
+		return takes
+	})
+	if left > len(goes) {
+		p.wakeAfter(p.comes)
+		r.holdsBack(p.set.Name, true)
+	}
+	var errs []error
+	for _, of := range goes {
+		errs = append(errs, r.remove(ctx, p, of))
 	}
 	return left, mostImportant(errs)
+}
+
+// mayTake says whether a pod's own workload lets it go, and counts it as gone.
+func (r *reconciler) mayTake(p *pass, of *seen) bool {
+	a := p.applications[r.workloadOf(p, of.pod)]
+	if a == nil {
+		return true
+	}
+	if a.Left() <= 0 {
+		return false
+	}
+	a.Available--
+	return true
 }
 
 func boolToInt(b bool) int {
@@ -200,7 +230,12 @@ func (r *reconciler) replicas(ctx context.Context, p *pass) (out []replica, alon
 			pod := &pods.Items[i]
 			ref := metav1.GetControllerOfNoCopy(pod)
 			if ref != nil && workloads[ref.UID] && pod.DeletionTimestamp == nil && !sidecar.Ended(pod) {
-				out = append(out, replica{pod, ref.UID, carriers[pod.UID]})
+				if known := p.newest[pod.UID]; known != nil && overlay.Older(pod, known) {
+					pod = known
+				}
+				if pod.DeletionTimestamp == nil {
+					out = append(out, replica{pod, ref.UID, carriers[pod.UID]})
+				}
 			}
 		}
 	}
@@ -229,9 +264,11 @@ func (r *reconciler) remove(ctx context.Context, p *pass, of *seen) error {
 			return nil
 		}
 	}
-	err := r.kube.PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
-		ObjectMeta:    metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace},
-		DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))},
+	err := r.writtenPods.Delete(pod.Namespace, pod.DeepCopy(), func() error {
+		return r.kube.PolicyV1().Evictions(pod.Namespace).Evict(ctx, &policyv1.Eviction{
+			ObjectMeta:    metav1.ObjectMeta{Name: pod.Name, Namespace: pod.Namespace},
+			DeleteOptions: &metav1.DeleteOptions{Preconditions: metav1.NewUIDPreconditions(string(pod.UID))},
+		})
 	})
 	switch {
 	case apierrors.IsNotFound(err), apierrors.IsConflict(err):

@@ -8,8 +8,11 @@
 //
 // Sets are worked on one at a time, with each other's writes in sight (pkg/overlay): they share pods, and disruption budgets, and no two may take the last place.
 //
+// The own limits of our workloads are kept (applications.go), of which their controllers' informers tell; what the controller of InPlaceSets is taking this moment is in
+// a register that both share (pkg/taken). start.go makes the controllers of a binary.
+//
 // Pods that carry sidecars are watched whole, by their label; all others as metadata alone (audit.go), to find those that were missed. What is kept in memory may be lost:
 // what the writes returned, since when a pod is quiet, what was looked at, and which pods lack sidecars, which is counted anew.
 //
-// It imports client-go, knative.dev/pkg for injection, and of ours pkg/apis, pkg/client, pkg/inplace, pkg/plan, pkg/sidecar, pkg/loop and pkg/overlay.
+// It imports client-go, knative.dev/pkg for injection, and of ours pkg/apis, pkg/client, pkg/inplace, pkg/plan, pkg/sidecar, pkg/loop, pkg/overlay and pkg/taken.
 package sidecarset

@@ -3,17 +3,18 @@ package sidecarset
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
@@ -30,12 +31,21 @@ type seen struct {
 
 func (s *seen) name() string { return s.pod.Namespace + "/" + s.pod.Name }
 
-func (r *reconciler) see(pod *corev1.Pod, set string) (*seen, bool) {
+// sight of a pod, whoever's it is.
+func (r *reconciler) sight(pod *corev1.Pod) *seen {
 	s := r.sees[pod.UID]
 	if s == nil || s.pod != pod {
-		s = &seen{pod: pod, Look: inplace.LookAt(pod), parts: sidecar.PartsOf(pod)}
+		s = &seen{pod: pod, Look: inplace.LookAt(pod)}
+		if pod.Labels[v1alpha1.LabelSidecars] != "" {
+			s.parts = sidecar.PartsOf(pod)
+		}
 		r.sees[pod.UID] = s
 	}
+	return s
+}
+
+func (r *reconciler) see(pod *corev1.Pod, set string) (*seen, bool) {
+	s := r.sight(pod)
 	part, ok := s.parts[set]
 	if !ok {
 		return nil, false
@@ -50,6 +60,7 @@ func (r *reconciler) see(pod *corev1.Pod, set string) (*seen, bool) {
 func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pass, error) {
 	p := &pass{
 		set: set, now: r.clock.Now(), holder: sidecar.Holder(set.Name), byName: map[string]*seen{}, namespaces: map[string]bool{}, waits: newWaits(),
+		newest: map[types.UID]*corev1.Pod{}, workloads: map[types.UID]string{}, applications: map[string]*application{},
 	}
 	p.problems = problemsOf(set)
 	matcher := r.audit.set(set, sidecar.MatchingOf(set))
@@ -71,6 +82,8 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pa
 		}
 		meant := matcher.Namespace(namespace, r.labelsOf(namespace))
 		for _, pod := range r.writtenPods.Over(namespace, podsOf(cached)) {
+			pod = r.newest(pod)
+			p.newest[pod.UID] = pod
 			seen, mine := r.see(pod, set.Name)
 			if !mine || pod.DeletionTimestamp != nil || sidecar.Ended(pod) {
 				continue
@@ -85,14 +98,29 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pa
 		}
 	}
 	p.lacks = r.audit.lacks(set.Name)
-	r.forgetGone(len(p.pods) + len(p.strays))
+	r.forgetGone()
 	return p, nil
 }
 
+// newest of what two informers know of a pod. Another controller's may be ahead; what that one wrote itself is in the register until it is.
+func (r *reconciler) newest(pod *corev1.Pod) *corev1.Pod {
+	if r.workloads == nil || pod.Labels[v1alpha1.LabelInPlaceSet] == "" {
+		return pod
+	}
+	found, _, err := r.workloads.InPlaceSetPods.GetIndexer().GetByKey(pod.Namespace + "/" + pod.Name)
+	if other, ok := found.(*corev1.Pod); ok && err == nil && overlay.Older(pod, other) {
+		return other
+	}
+	return pod
+}
+
 // forgetGone drops what is remembered of pods that are gone, once there may be many.
-func (r *reconciler) forgetGone(atLeast int) {
+func (r *reconciler) forgetGone() {
 	there := len(r.pods.ListKeys())
-	if len(r.sees) <= 2*max(there, atLeast)+16 {
+	if r.workloads != nil {
+		there += len(r.workloads.InPlaceSetPods.GetIndexer().ListKeys()) + len(r.workloads.Pods.GetIndexer().ListKeys())
+	}
+	if len(r.sees) <= 2*there+16 {
 		return
 	}
 	clear(r.sees)
@@ -163,11 +191,12 @@ func (r *reconciler) decide(p *pass) error {
 	for _, seen := range p.pods {
 		left, comes := seen.AvailableIn(0, p.now)
 		pod := plan.SidecarPod{
-			Name: seen.name(), Workload: workloadOf(seen.pod), Unit: sidecar.UnitOf(seen.pod, p.set.Name), Revision: seen.part.Revision, Available: comes && left <= 0, Ready: seen.Ready,
-			Up:       !seen.ChangingFor(p.holder) && seen.part.Ready(seen.pod),
-			Closed:   seen.ClosedFor == inplace.GateChanging && seen.Holder() == p.holder,
-			Selected: selects.Matches(labels.Set(seen.pod.Labels)), Failing: seen.failing != "", Created: seen.pod.CreationTimestamp.Time,
-			Stays: p.waitsForCreation(seen),
+			Name: seen.name(), Workload: r.workloadOf(p, seen.pod), Unit: sidecar.UnitOf(seen.pod, p.set.Name), Revision: seen.part.Revision, Ready: seen.Ready,
+			Available: comes && left <= 0 && !p.taken(seen.pod.UID),
+			Up:        !seen.ChangingFor(p.holder) && seen.part.Ready(seen.pod),
+			Closed:    seen.ClosedFor == inplace.GateChanging && seen.Holder() == p.holder,
+			Selected:  selects.Matches(labels.Set(seen.pod.Labels)), Failing: seen.failing != "", Created: seen.pod.CreationTimestamp.Time,
+			Stays: p.waitsForCreation(seen), Held: heldByAnother(seen, p.holder),
 		}
 		order.describe(&pod, seen.pod)
 		p.state.Pods = append(p.state.Pods, pod)
@@ -180,11 +209,18 @@ func (r *reconciler) decide(p *pass) error {
 	if err := r.readBudgets(p); err != nil {
 		return err
 	}
+	p.state.Applications = make(map[string]*plan.SidecarApplication, len(p.applications))
+	for key, a := range p.applications {
+		p.state.Applications[key] = &a.SidecarApplication
+	}
 	p.state.Budgets = p.under
 	p.state.Left = func(name string) int32 { return r.leftOf(p, name) }
 	var err error
 	if p.plan, err = plan.SidecarSet(p.state); err != nil {
 		p.problems = append(p.problems, "spec.updateStrategy: "+err.Error())
+	}
+	if len(p.plan.WaitingForApplication) > 0 {
+		p.wakeAfter(p.comes)
 	}
 	p.current = plan.SidecarRevision(p.state)
 	p.injects = p.injectionRevision()
@@ -241,47 +277,9 @@ func (p *pass) waitsForCreation(seen *seen) bool {
 	return !ok || !change.Fits() || strategy.Type == v1alpha1.SidecarOnNextCreate || strategy.Drain && !sidecar.HasReadinessGate(seen.pod)
 }
 
-// order is what the strategy says of which pods go first. It is read once for a pass.
-type order struct {
-	scatter   string
-	selectors []labels.Selector
-	weights   []int32
-}
-
-func orderOf(strategy *v1alpha1.SidecarSetUpdateStrategy) order {
-	o := order{scatter: strategy.Scatter}
-	for i := range strategy.Priority {
-		if s, err := metav1.LabelSelectorAsSelector(&strategy.Priority[i].Selector); err == nil { // else it is among the problems.
-			o.selectors, o.weights = append(o.selectors, s), append(o.weights, strategy.Priority[i].Weight)
-		}
-	}
-	return o
-}
-
-// describe a pod to the plan.
-func (o *order) describe(into *plan.SidecarPod, pod *corev1.Pod) {
-	sum := int64(0)
-	for i, s := range o.selectors {
-		if s.Matches(labels.Set(pod.Labels)) {
-			sum += int64(o.weights[i])
-		}
-	}
-	into.Priority = int32(min(max(sum, math.MinInt32), math.MaxInt32)) // #nosec G115 -- bounded.
-	switch o.scatter {
-	case "":
-	case corev1.LabelHostname:
-		into.Scatter = pod.Spec.NodeName
-	default:
-		into.Scatter = pod.Labels[o.scatter]
-	}
-}
-
-// workloadOf a pod is its controller.
-func workloadOf(pod *corev1.Pod) string {
-	if ref := metav1.GetControllerOfNoCopy(pod); ref != nil {
-		return pod.Namespace + "/" + string(ref.UID)
-	}
-	return ""
+func heldByAnother(seen *seen, holder string) bool {
+	other := seen.Holder()
+	return other != "" && other != holder
 }
 
 // whyFailing returns the reason why a sidecar does not come up; empty if it may just be starting.

@@ -63,7 +63,7 @@ func (p *pass) progressing(s *v1alpha1.SidecarSetStatus) metav1.Condition {
 		return condition(v1alpha1.ConditionProgressing, true, ReasonMoving, p.movement(s, failing))
 	case p.set.Spec.UpdateStrategy.Paused && behind > 0:
 		return condition(v1alpha1.ConditionProgressing, false, ReasonPaused, fmt.Sprintf("%d pods are to be changed to revision %s once spec.updateStrategy.paused is false", behind, p.update))
-	case p.plan.Waiting+p.plan.Behind > 0 || len(p.plan.WaitingFor) > 0 || p.unready() > 0:
+	case p.plan.Waiting+p.plan.Behind > 0 || len(p.plan.WaitingFor)+len(p.plan.WaitingForApplication) > 0 || p.unready() > 0:
 		return condition(v1alpha1.ConditionProgressing, true, ReasonMoving, p.movement(s, failing))
 	}
 	return p.atRest(s)
@@ -100,6 +100,9 @@ func (p *pass) movement(s *v1alpha1.SidecarSetStatus, failing string) string {
 	}
 	if p.plan.Waiting > 0 {
 		parts = append(parts, fmt.Sprintf("%d wait because of maxUnavailable: %d of at most %d are unavailable", p.plan.Waiting, p.plan.Unavailable, p.plan.MaxUnavailable))
+	}
+	for _, key := range slices.Sorted(maps.Keys(p.plan.WaitingForApplication)) {
+		parts = append(parts, fmt.Sprintf("%d wait for %s", p.plan.WaitingForApplication[key], p.applications[key]))
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.plan.WaitingFor)) {
 		parts = append(parts, fmt.Sprintf("%d wait for PodDisruptionBudget %s", p.plan.WaitingFor[name], name))

@@ -24,6 +24,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/sidecar"
+	"github.com/periplus-dev/periplus/pkg/taken"
 )
 
 var kind = v1alpha1.SchemeGroupVersion.WithKind("SidecarSet")
@@ -39,6 +40,10 @@ type reconciler struct {
 	slices     cache.Indexer
 	budgets    cache.Indexer
 	namespaces corelisters.NamespaceLister
+	// workloads are ours, whose limits are kept; nil where there are none.
+	workloads *Workloads
+	// taken is shared with the controller of InPlaceSets.
+	taken *taken.Register
 	// audited says whether the audit has seen all pods.
 	audited func() bool
 	// begin what is needed only where there is a set: the watch of all other pods.
@@ -59,8 +64,9 @@ type reconciler struct {
 	contents map[*appsv1.ControllerRevision]*sidecar.Content
 	refused  map[string]string
 	sees     map[types.UID]*seen
-	mu       sync.Mutex // of unfit, which writes fill side by side.
+	mu       sync.Mutex // of unfit, which writes fill side by side, and held, which events read.
 	unfit    map[types.UID]refusal
+	held     map[string]bool
 	reported map[types.UID]time.Time
 	told     map[types.UID]string
 	rebuilds map[types.UID]*rebuild
@@ -86,8 +92,10 @@ type pass struct {
 	// pods that carry the set's sidecars, live, and that it still means; strays are those that it means no more.
 	pods, strays []*seen
 	byName       map[string]*seen
-	namespaces   map[string]bool
-	lacks        map[string]sidecar.Lack
+	// newest are all pods with sidecars in these namespaces, whoever's.
+	newest     map[types.UID]*corev1.Pod
+	namespaces map[string]bool
+	lacks      map[string]sidecar.Lack
 
 	history []known
 	// current and update are revisions; injects is the one that new pods get, empty where they get none.
@@ -99,8 +107,15 @@ type pass struct {
 	misfits []string
 
 	budgets map[string][]disruption
-	state   plan.SidecarSetState
-	plan    plan.SidecarSetPlan
+	// workloads are the keys of what pods belong to, by the UIDs of their controllers, and applications those of them that have a limit of their own.
+	workloads    map[types.UID]string
+	applications map[string]*application
+	// taken says whether somebody else is taking a pod out of service.
+	taken func(types.UID) bool
+	// comes is when a pod of an application may become available by time alone.
+	comes time.Duration
+	state plan.SidecarSetState
+	plan  plan.SidecarSetPlan
 
 	waits  waits
 	wakeIn time.Duration
@@ -117,6 +132,8 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	cached, err := r.sets.Get(key.Name)
 	if apierrors.IsNotFound(err) {
 		r.audit.forget(key.Name)
+		r.taken.Keep(by(key.Name), func(types.UID) bool { return false })
+		r.holdsBack(key.Name, false)
 		return nil
 	}
 	if err != nil {
@@ -128,8 +145,10 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err != nil {
 		return err
 	}
+	r.settle(p)
 	if set.DeletionTimestamp != nil {
 		err := r.leave(ctx, p)
+		r.settle(p)
 		if p.wakeIn > 0 {
 			r.enqueueAfter(set.Name, p.wakeIn)
 		}
@@ -141,14 +160,63 @@ func (r *reconciler) reconcile(ctx context.Context, key types.NamespacedName) er
 	if err := r.revise(ctx, p); err != nil {
 		return err
 	}
-	if err := r.decide(p); err != nil {
+	r.taken.Decide(by(set.Name), func(see taken.View) []*corev1.Pod {
+		p.taken = func(uid types.UID) bool { return see(uid, by(set.Name)) }
+		if err = r.decide(p); err != nil {
+			return nil
+		}
+		return p.takes()
+	})
+	if err != nil {
 		return err
 	}
-	errs := []error{r.move(ctx, p), r.forgetHistory(ctx, p), r.report(ctx, p)}
+	r.holds(p)
+	errs := []error{r.move(ctx, p)}
+	r.settle(p)
+	errs = append(errs, r.forgetHistory(ctx, p), r.report(ctx, p))
 	if p.wakeIn > 0 {
 		r.enqueueAfter(set.Name, p.wakeIn)
 	}
 	return mostImportant(errs)
+}
+
+// by names a set of this controller in the register.
+func by(set string) taken.By {
+	return taken.By{Kind: kind.Kind, NamespacedName: types.NamespacedName{Name: set}}
+}
+
+// takes are the pods that serve and that the plan takes.
+func (p *pass) takes() []*corev1.Pod {
+	var out []*corev1.Pod
+	for _, name := range p.plan.Update {
+		if seen := p.byName[name]; taken.Healthy(seen.pod) && !heldByAnother(seen, p.holder) {
+			out = append(out, seen.pod)
+		}
+	}
+	return out
+}
+
+// settle gives back what was to be taken and was not: the write failed, or the engine had to wait first. One whose answer got lost is kept until the API server was
+// asked.
+func (r *reconciler) settle(p *pass) {
+	if !r.taken.Takes(by(p.set.Name)) {
+		return
+	}
+	out := map[types.UID]bool{}
+	for namespace := range p.namespaces {
+		inDoubt := map[string]bool{}
+		for _, name := range r.writtenPods.Doubtful(namespace) {
+			inDoubt[name] = true
+		}
+		found, err := r.pods.ByIndex(cache.NamespaceIndex, namespace)
+		if err != nil {
+			return // a cache fails at nothing.
+		}
+		for _, pod := range r.writtenPods.Over(namespace, podsOf(found)) {
+			out[pod.UID] = inDoubt[pod.Name] || !taken.Healthy(pod)
+		}
+	}
+	r.taken.Keep(by(p.set.Name), func(uid types.UID) bool { return out[uid] })
 }
 
 // mostImportant returns all errors, but conflicts alone only if there is nothing else: they are usual, and retried quietly.

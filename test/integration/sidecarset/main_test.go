@@ -31,9 +31,12 @@ import (
 	"knative.dev/pkg/injection"
 	"knative.dev/pkg/logging"
 
+	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned"
+	"github.com/periplus-dev/periplus/pkg/loop"
 	"github.com/periplus-dev/periplus/pkg/reconciler/inplaceset"
 	controller "github.com/periplus-dev/periplus/pkg/reconciler/sidecarset"
+	"github.com/periplus-dev/periplus/pkg/taken"
 	"github.com/periplus-dev/periplus/test/integration/apiserver"
 )
 
@@ -95,7 +98,8 @@ func start(ctx context.Context, server *apiserver.Server) error {
 	}
 	cfg := server.AsServiceAccount("periplus-system", "periplus-workloads")
 	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return writes.through(rt) })
-	of := logging.WithLogger(filteredfactory.WithSelectors(ctx, append(controller.Selectors, inplaceset.Selector)...), zap.NewNop().Sugar())
+	of := logging.WithLogger(filteredfactory.WithSelectors(ctx, append(controller.Selectors, inplaceset.Selector, v1alpha1.OfCafeDeployments)...), zap.NewNop().Sugar())
+	of = loop.Together(taken.NewContext(of))
 	of, startInformers := injection.EnableInjectionOrDie(of, cfg)
 	sets, gates, owners := controller.NewController(of, nil), controller.NewGates(of, nil), inplaceset.NewController(of, nil)
 	startInformers()

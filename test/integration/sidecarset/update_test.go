@@ -299,6 +299,43 @@ func TestAnInPlaceSetAndASidecarSetTakeTurnsOnOnePod(t *testing.T) {
 	}
 }
 
+func TestTheLimitOfAnInPlaceSetHoldsTheSidecarsOfItsPods(t *testing.T) {
+	w := newWorld(t)
+	w.set("mesh", `{updateStrategy: {maxUnavailable: "100%"}}`)
+	w.owner(3)
+	app := func(image string, partition int) {
+		t.Helper()
+		patch := fmt.Sprintf(`{"spec":{"updateStrategy":{"maxUnavailable":1,"partition":%d},"template":{"spec":{"containers":[{"name":"app","image":%q}]}}}}`, partition, image)
+		if _, err := periplus.AppsV1alpha1().InPlaceSets(w.ns).Patch(t.Context(), "web", "application/merge-patch+json", []byte(patch), metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	app("web:bad", 2)
+	w.until("one pod of the application is broken", func() (bool, any) {
+		broken := 0
+		for _, pod := range w.pods() {
+			if conditionOf(pod, corev1.PodReady) == corev1.ConditionFalse {
+				broken++
+			}
+		}
+		return broken == 1, broken
+	})
+	w.image("mesh", "v2")
+	w.until("the condition names the limit", func() (bool, any) {
+		message := w.progressing("mesh", "Moving")
+		return strings.Contains(message, fmt.Sprintf("wait for the limit of InPlaceSet %s/web: 1 of its 3 pods are unavailable, and at most 1 may be", w.ns)), message
+	})
+	if got := w.running("mesh"); got != "map[mesh:v1:3]" {
+		t.Errorf("while a pod of the application is broken, %s run; want none of those that serve changed", got)
+	}
+	app("web:v1", 0)
+	w.until("all sidecars are changed once the application is whole", func() (bool, any) {
+		got := w.running("mesh")
+		return got == "map[mesh:v2:3]", got
+	})
+	w.progressing("mesh", "Complete")
+}
+
 func TestADeletedSetLeavesItsPodsAsTheyAre(t *testing.T) {
 	w := newWorld(t)
 	w.set("mesh", `{updateStrategy: {maxUnavailable: "100%"}}`)

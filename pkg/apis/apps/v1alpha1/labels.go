@@ -6,6 +6,9 @@ const (
 
 	// LabelCafeDeployment on a pod, a pod set and a ControllerRevision names the CafeDeployment that it belongs to. Informers select by it.
 	LabelCafeDeployment = "apps.periplus.dev/cafedeployment"
+	// OfCafeDeployments selects what CafeDeployments have beside InPlaceSets: ReplicaSets, StatefulSets, ControllerRevisions and the pods of these. The pods of
+	// InPlaceSets are left out: those have an informer of their own.
+	OfCafeDeployments = LabelCafeDeployment + ",!" + LabelInPlaceSet
 
 	// LabelCafeRevision on a pod of a CafeDeployment is the deployment's revision that the pod is of: the same in all units, where the pod set's own
 	// revision differs by the unit's nodes. It is part of the pod sets' templates.
