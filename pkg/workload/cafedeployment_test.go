@@ -46,7 +46,7 @@ func newPost(t *testing.T, objects ...runtime.Object) *post {
 	var ours, theirs []runtime.Object
 	for _, o := range objects {
 		switch o.(type) {
-		case *appsv1alpha1.CafeDeployment, *appsv1alpha1.InPlaceSet:
+		case *appsv1alpha1.CafeDeployment, *appsv1alpha1.InPlaceSet, *appsv1alpha1.SidecarSet:
 			ours = append(ours, o)
 		default:
 			theirs = append(theirs, o)
@@ -64,6 +64,8 @@ func newPost(t *testing.T, objects ...runtime.Object) *post {
 		switch o := o.(type) {
 		case *appsv1alpha1.CafeDeployment:
 			key = "cafedeployments/shop"
+		case *appsv1alpha1.SidecarSet:
+			key = "sidecarsets"
 		case *appsv1alpha1.InPlaceSet:
 			key = "inplacesets/shop"
 		case *corev1.Pod:
