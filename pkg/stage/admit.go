@@ -269,13 +269,13 @@ func (a *admitter) resolve(ctx context.Context, namespace string, scope *Scope, 
 		}
 		return nil
 	}
+	more, err = a.notGiven(ctx, scope, out, p)
+	if err != nil {
+		return nil, err
+	}
+	errs = append(errs, more...)
 	if scope.Moves && !scope.Back {
-		more, err := a.notGiven(ctx, scope, out, p)
-		if err != nil {
-			return nil, err
-		}
-		errs = append(errs, more...)
-		more, err = a.demand(ctx, out, p)
+		more, err := a.demand(ctx, out, p)
 		if err != nil {
 			return nil, err
 		}

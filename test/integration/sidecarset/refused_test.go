@@ -42,6 +42,10 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 		{"no pod unavailable", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {maxUnavailable: 0}}`, "may not be 0, or no pod could ever move"},
 		{"a partition above 100 percent", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {partition: "101%"}}`, "spec.updateStrategy.partition: must be"},
 		{"half a partition on the next creation", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {type: OnNextCreate, partition: "50%"}}`, "with type OnNextCreate it must be 0"},
+		{"a partition of a unit above 100 percent", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {partitions: {dca: "101%"}}}`, "spec.updateStrategy.partitions: must be numbers of pods, 0 or more, or percentages of the unit from 0% to 100%, and there is dca: 101%"},
+		{"a partition of less than no pods of a unit", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {partitions: {dca: -1}}}`, "and there is dca: -1"},
+		{"a partition of what can be no unit", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {partitions: {"d c": 1}}}`, `"d c" is no name of a unit`},
+		{"half a partition of a unit on the next creation", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {type: OnNextCreate, partitions: {dca: "50%"}}}`, "with type OnNextCreate each must be 0"},
 		{"a selector that no label can match", "x", `{selector: {matchLabels: {a: "b c"}}, containers: [{name: a, image: x}]}`, "a selector has a key or value that no label can have"},
 		{"a namespace selector without values", "x", `{all: true, namespaceSelector: {matchExpressions: [{key: a, operator: In}]}, containers: [{name: a, image: x}]}`, "a requirement of a selector needs"},
 		{"scattering by what is no label", "x", `{all: true, containers: [{name: a, image: x}], updateStrategy: {scatter: "not a key"}}`, "not a key is no key of a label"},
@@ -52,7 +56,7 @@ func TestWhatTheAPIServerRefuses(t *testing.T) {
 			t.Errorf("%s: %v; want it refused with %q", r.name, err, r.says)
 		}
 	}
-	if err := try("x", `{all: true, containers: [{name: a, image: x, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, emptyDir: {}}], updateStrategy: {partition: "100%", maxUnavailable: "25%", scatter: kubernetes.io/hostname}}`); err != nil {
+	if err := try("x", `{all: true, containers: [{name: a, image: x, volumeMounts: [{name: v, mountPath: /v}]}], volumes: [{name: v, emptyDir: {}}], updateStrategy: {partition: "100%", partitions: {dca: 0, dcb: "50%"}, maxUnavailable: "25%", scatter: kubernetes.io/hostname}}`); err != nil {
 		t.Errorf("a good set is refused: %v", err)
 	}
 }
