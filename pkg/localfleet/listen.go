@@ -148,14 +148,14 @@ func forgetListener(ctx context.Context, l Layout, s *State, at Listener) error 
 	return writeState(l, s)
 }
 
-// errNoListener is wrapped where there is no such EventListener.
+// errNoListener is returned where there is no such EventListener.
 var errNoListener = errors.New("there is no such EventListener on the hub; apply it first")
 
 // accountOf is the ServiceAccount that an EventListener's sink runs as.
 func (c *clusterClient) accountOf(ctx context.Context, at Listener) (string, error) {
 	el, err := c.dynamic.Resource(eventListeners).Namespace(at.Namespace).Get(ctx, at.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return "", fmt.Errorf("%s: %w", at, errNoListener)
+		return "", errNoListener
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading EventListener %s on %s: %w", at, c.name, err)

@@ -74,7 +74,10 @@ func (g *github) pushes(login, tag, secret string) string {
 	} {
 		req.Header.Set(name, value)
 	}
-	resp := must(http.DefaultClient.Do(req))(t)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer resp.Body.Close()
 	answer := must(io.ReadAll(resp.Body))(t)
 	var event struct {
