@@ -49,7 +49,7 @@ func (p *port) listens() *github {
 		p.kubectl("hub", "", "delete", "releasepolicy", g.at.Namespace, "--ignore-not-found")
 	})
 	for _, file := range []string{"account.yaml", "listener.yaml"} {
-		p.apply("hub", p.words("docs/examples/triggers/" + file))
+		p.apply("hub", p.words("docs/examples/triggers/"+file))
 	}
 	p.kubectl("hub", "", "create", "secret", "generic", "github-webhook", "-n", g.at.Namespace, "--from-literal=secret="+g.secret)
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
