@@ -178,3 +178,54 @@ func TestAHolderThatGoesLetsGoInTheMiddleOfItsChange(t *testing.T) {
 		t.Errorf("the pod is still held by %s", holderOf(pod))
 	}
 }
+
+func TestARestartThatAChangeMadeIsHeldAgainstNobody(t *testing.T) {
+	pod := newPod(meshed, gateless)
+	// The owner changes the application, or a sidecar set its sidecar, each to a new image.
+	change := func(who, container, tag string) {
+		t.Helper()
+		in := Input{Pod: pod, Wish: Update, Holder: who, InService: true, Revision: tag, Change: Change{Images: map[string]string{container: map[string]string{"app": "web", "mesh": "mesh"}[container] + ":" + tag}}, Now: noon}
+		if who == sidecar {
+			in.RevisionLabel = "sidecarset.apps.periplus.dev/mesh"
+		}
+		step, err := Next(in)
+		if err != nil || step.Act != WriteChange {
+			t.Fatalf("%s changes %s: %+v, %v", who, container, step, err)
+		}
+		pod = apply(t, pod, step)
+		kubeletDid(pod)
+		in.Pod, in.Wish = pod, Serve
+		if step, err = Next(in); err != nil || step.Act != WriteChange {
+			t.Fatalf("%s ends its change of %s: %+v, %v", who, container, step, err)
+		}
+		pod = apply(t, pod, step)
+	}
+	crash := func(n int) { pod.Status.ContainerStatuses[n].RestartCount++ }
+	change(owner, "app", "v1.1")
+	change(sidecar, "mesh", "v1.1")
+	starting := pod.DeepCopy()
+	starting.Status.ContainerStatuses[0].Ready = false
+	starting.Status.ContainerStatuses[0].LastTerminationState.Terminated = &corev1.ContainerStateTerminated{ContainerID: "A", ExitCode: 0}
+	if reason, why := Failing(starting, false); reason != "" {
+		t.Errorf("an application that our change restarted fails: %s, %s", reason, why)
+	}
+	for n, then := range []struct {
+		what string
+		do   func()
+		want int32
+	}{
+		{"the sidecar is changed", func() { change(sidecar, "mesh", "v2") }, 0},
+		{"the application is changed", func() { change(owner, "app", "v2") }, 0},
+		{"the application crashes", func() { crash(0) }, 1},
+		{"the sidecar is changed, which says nothing of the application", func() { change(sidecar, "mesh", "v3") }, 1},
+		{"the sidecar crashes", func() { crash(1) }, 2},
+		{"the application is changed again: what was before is past", func() { change(owner, "app", "v3") }, 0},
+		{"the sidecar crashes again", func() { crash(1) }, 1},
+		{"the sidecar is changed again", func() { change(sidecar, "mesh", "v4") }, 0},
+	} {
+		then.do()
+		if got := RestartsSince(pod); got != then.want {
+			t.Errorf("%d, %s: %d restarts count; want %d: %s", n, then.what, got, then.want, pod.Annotations[v1alpha1.AnnotationUpdate])
+		}
+	}
+}

@@ -27,6 +27,7 @@ func changeStep(in Input) (Step, error) {
 		Holder: in.Holder, Revision: in.Revision, Time: metav1.NewTime(in.Now), Resize: resize,
 		Containers: earlier.beforeAll(in.Pod, restarted(in.Pod, earlier, turn)),
 	}
+	record.Restarts = restartsSoFar(in, record.Containers)
 	now := only(images, turn)
 	for _, name := range turn {
 		delete(images, name)

@@ -27,6 +27,8 @@ type Record struct {
 	Containers []ContainerBefore `json:"containers,omitempty"`
 	// Next are images that wait for their turn, by container: they are patched once the containers before them run what they should and are ready.
 	Next map[string]string `json:"next,omitempty"`
+	// Restarts are how often containers that the change does not restart had restarted before, and what of that is not held against them: see RestartsSince.
+	Restarts map[string]int32 `json:"restarts,omitempty"`
 	// Resize is the cpu and memory that containers are to have, by container. It is written through the pod's resize subresource, by itself, before any image.
 	Resize map[string]corev1.ResourceRequirements `json:"resize,omitempty"`
 	// Done is written with the gate that is opened after the change. What happens to the pod from then on is not the change's: somebody else resizes it, or the
@@ -67,21 +69,53 @@ func recordOf(pod *corev1.Pod) (Record, error) {
 	return r, nil
 }
 
-// RestartsSince is how often the pod's containers restarted by themselves since they were last changed in place. The restart that a change makes
-// is none of them; containers that no change restarted count from their start.
+// RestartsSince is how often the pod's containers restarted by themselves since the pod's owner last changed it in place. The restart that a change makes is none of
+// them, whoever makes it; what a container did by itself before counts on over the change of a sidecar, which says nothing of the application.
 func RestartsSince(pod *corev1.Pod) int32 {
 	r, err := recordOf(pod)
 	var n int32
 	for _, list := range [][]corev1.ContainerStatus{pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses} {
 		for i := range list {
 			count := list[i].RestartCount
-			if b, ok := r.before(list[i].Name); err == nil && ok {
-				count = max(count-b.RestartCount-1, 0)
+			if err == nil {
+				count = max(count-r.excused(list[i].Name), 0)
 			}
 			n += count
 		}
 	}
 	return n
+}
+
+// excused are the restarts of a container that are not held against it.
+func (r Record) excused(container string) int32 {
+	if b, ok := r.before(container); ok {
+		return b.RestartCount + 1
+	}
+	return r.Restarts[container]
+}
+
+// restartsSoFar are what a change that begins now excuses of the containers that it does not restart: all, where the pod's owner makes it; else what was excused before.
+func restartsSoFar(in Input, restarts []ContainerBefore) map[string]int32 {
+	var out map[string]int32
+	for _, list := range [][]corev1.ContainerStatus{in.Pod.Status.InitContainerStatuses, in.Pod.Status.ContainerStatuses} {
+		for i := range list {
+			name, n := list[i].Name, list[i].RestartCount
+			if slices.ContainsFunc(restarts, func(b ContainerBefore) bool { return b.Name == name }) {
+				continue
+			}
+			if in.RevisionLabel != "" {
+				n = min(n, in.Look.record.excused(name))
+			}
+			if n == 0 {
+				continue
+			}
+			if out == nil {
+				out = map[string]int32{}
+			}
+			out[name] = n
+		}
+	}
+	return out
 }
 
 // Begun is when the pod began to become what it is: when it was last changed in place, by whomever, or when it was made.
