@@ -266,19 +266,24 @@ func (s *SidecarSetState) leftOf(sizes, missing map[string]int32) func(string) i
 	}
 }
 
-// SidecarRevision is the revision that pods of a set stay on from now: the update revision once nothing is held back and every pod that can get there runs it
-// and is available.
+// SidecarRevision is the revision that pods of a set stay on from now: the update revision once every pod that can get there runs it with sidecars that are up,
+// whatever its application does. Where there is no such pod it is the one that is held, if any is: a revision that nobody runs has proven nothing.
 func SidecarRevision(s SidecarSetState) string {
 	if s.Current == "" {
 		return s.Update
 	}
-	if s.Held() {
-		return s.Current
-	}
+	proven := false
 	for i := range s.Pods {
-		if pod := &s.Pods[i]; !pod.Stays && (pod.Revision != s.Update || !pod.Available) {
+		pod := &s.Pods[i]
+		switch {
+		case pod.Revision == s.Update && pod.Up:
+			proven = true
+		case !pod.Stays:
 			return s.Current
 		}
+	}
+	if !proven && s.Held() {
+		return s.Current
 	}
 	return s.Update
 }

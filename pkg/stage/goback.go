@@ -204,14 +204,20 @@ func (p *goingBack) begin(ctx context.Context) (*Outcome, error) {
 // finish writes in the record what is back. The release is rolled back once all that it touched is.
 func (p *goingBack) finish(ctx context.Context) (*Outcome, error) {
 	back := map[touchKey]string{}
-	err := p.each(func(t *v1alpha1.Touched, _ workload.Object) error {
+	var waiting []string
+	err := p.each(func(t *v1alpha1.Touched, o workload.Object) error {
 		back[keyOfEntry(t)] = t.Previous.Revision
+		for _, u := range o.Units {
+			if n := u.WaitingOn[t.Revision]; n > 0 && t.Revision != t.Previous.Revision {
+				waiting = append(waiting, fmt.Sprintf("%s: %d pods keep revision %s until they are created anew: %s", u.Ref(), n, t.Revision, u.WaitingFor))
+			}
+		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	missed := append(slices.Clone(p.gone), p.state.Unread...)
+	missed := slices.Concat(p.gone, p.state.Unread, waiting)
 	for i := range p.entries {
 		if t := &p.entries[i]; p.left[keyOfEntry(t)] != "" {
 			missed = append(missed, release.Place(t)+": "+p.left[keyOfEntry(t)])

@@ -127,13 +127,13 @@ func (a *sidecarSets) observe(member string, set *appsv1alpha1.SidecarSet, pods,
 			continue
 		}
 		u := at[sidecar.UnitOf(pod, set.Name)]
-		if u.Observed && waits(set, pod, part.Revision) {
+		if u.Observed && u.UpdateRevision == set.Status.UpdateRevision && waits(set, pod, part.Revision) {
 			if pod.DeletionTimestamp == nil {
-				u.Waiting++
+				u.wait(part.Revision)
 			}
 			continue
 		}
-		p := podWithSidecars(pod, set, part, u.Observed, now)
+		p := podWithSidecars(pod, u, part, now)
 		u.Pods = append(u.Pods, p)
 		if !p.Terminating {
 			u.Replicas++
@@ -162,6 +162,12 @@ func unitsOfSidecars(member string, set *appsv1alpha1.SidecarSet, pods []*corev1
 	template, err := content.Template()
 	if err != nil {
 		template, base.Stalled = &corev1.PodTemplateSpec{}, err.Error()
+	}
+	if c := meta.FindStatusCondition(set.Status.Conditions, appsv1alpha1.ConditionProgressing); c != nil && c.Reason == appsv1alpha1.ReasonInvalidSpec {
+		// A content that the API server would refuse never becomes a revision. It is on the set all the same, by the name that it would have, and goes back like any other.
+		if _, hash, err := content.Encode(); err == nil {
+			base.UpdateRevision = hash
+		}
 	}
 	names := map[string]bool{}
 	for name := range strategy.Partitions {
@@ -234,12 +240,12 @@ func waitingFor(set *appsv1alpha1.SidecarSet) string {
 
 // podWithSidecars is a pod as a release of its sidecars sees it. What fails, and what is waited for, is the set's own: an application that was down before its
 // sidecars were changed, and has been since, is not the new sidecars' doing.
-func podWithSidecars(pod *corev1.Pod, set *appsv1alpha1.SidecarSet, part sidecar.Part, observed bool, now time.Time) Pod {
+func podWithSidecars(pod *corev1.Pod, u *Unit, part sidecar.Part, now time.Time) Pod {
 	look := inplace.LookAt(pod)
 	p := podOf(pod)
 	p.Revision = part.Revision
-	p.Started = observed && p.Revision == set.Status.UpdateRevision
-	p.Updated = p.Started && !look.ChangingFor(sidecar.Holder(set.Name))
+	p.Started = u.Observed && p.Revision == u.UpdateRevision
+	p.Updated = p.Started && !look.ChangingFor(sidecar.Holder(u.Workload))
 	p.fill(pod, 0, now)
 	p.Failing = isFailing(pod, p.Updated, part.Names())
 	if p.Updated && !p.Available && !p.TakenOut && part.Ready(pod) && wasDownBefore(pod, p.Begun) {

@@ -161,6 +161,20 @@ func TestTheUnitsOfASidecarSet(t *testing.T) {
 	}
 }
 
+func TestAContentThatTheAPIServerWouldRefuseHasTheNameOfARevisionAllTheSame(t *testing.T) {
+	refused := mesh(func(s *appsv1alpha1.SidecarSet) {
+		s.Spec.Containers[0].Image = " "
+		s.Status.Conditions = []metav1.Condition{{Type: appsv1alpha1.ConditionProgressing, Status: metav1.ConditionFalse, Reason: appsv1alpha1.ReasonInvalidSpec, Message: "no"}}
+	})
+	units, err := meshPost(t, refused, meshPod("a", "dca", "r2")).observe(KindSidecarSet, "mesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := units[0]; u.UpdateRevision == "r2" || u.UpdateRevision == "" || u.Stalled == "" || u.Pods[0].Updated {
+		t.Errorf("%+v", u)
+	}
+}
+
 func TestMoreUnitsThanAReleaseCanGoBy(t *testing.T) {
 	var pods []*corev1.Pod
 	for i := range appsv1alpha1.MaxSidecarSetUnits + 1 {

@@ -36,6 +36,8 @@ type Unit struct {
 	// Waiting is how many pods get the update revision only when they are created anew, and WaitingFor why. They are none of Replicas, nor of Pods.
 	Waiting    int32
 	WaitingFor string
+	// WaitingOn is how many of them are on each revision.
+	WaitingOn map[string]int32
 	// Own is true where the workload goes by groups of its own, and Partition is how far these are: it follows partitions once one is written.
 	Own    bool
 	Paused bool
@@ -90,6 +92,15 @@ type Pod struct {
 	// Failing is true once a container will not get up by waiting: the kubelet has tried what the pod wants now, more than once where that
 	// makes sense. What it says of an earlier image does not count.
 	Failing bool
+}
+
+// wait counts a pod that waits for its creation.
+func (u *Unit) wait(revision string) {
+	u.Waiting++
+	if u.WaitingOn == nil {
+		u.WaitingOn = map[string]int32{}
+	}
+	u.WaitingOn[revision]++
 }
 
 // Ref is how the unit is named in messages.

@@ -315,6 +315,27 @@ func TestWhatASidecarUpgradeRefuses(t *testing.T) {
 	}
 }
 
+// A content that the API server would refuse in every pod never becomes a revision; it is taken off the set again.
+func TestASidecarThatNoPodCouldHaveIsTakenOffTheSetAgain(t *testing.T) {
+	t.Parallel()
+	m := withMesh(t, "")
+	m.upgrade("void", " v2", "") // an image with a space before its tag is cut by nobody.
+	if reason := m.ends("void"); reason != "Failed" {
+		t.Fatalf("the run ended %s\n%s", reason, m.scene())
+	}
+	if r, msg := m.condition("void", "first"); r != "WorkloadStalled" || !strings.Contains(msg, "would refuse pods with it") {
+		t.Errorf("the stage ended %s: %s", r, msg)
+	}
+	if rel := m.meshAtRest("void"); rel.Status.Phase != v1alpha1.ReleaseRolledBack {
+		t.Errorf("the record: %+v", rel.Status)
+	}
+	m.eventually("the set is as it was", func() (bool, string) {
+		s := m.sidecars("m1")
+		return s.Spec.Containers[0].Image == "registry.example/proxy:v1" && s.Status.CurrentRevision == s.Status.UpdateRevision && s.Status.InjectionRevision == s.Status.UpdateRevision,
+			fmt.Sprintf("%+v", s)
+	})
+}
+
 // What does not fit into running pods is held ready for those that are created, where the stage is told to leave the others.
 func TestAChangeThatDoesNotFitIsThereForPodsThatAreCreated(t *testing.T) {
 	t.Parallel()
