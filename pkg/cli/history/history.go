@@ -16,7 +16,6 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
 	"github.com/periplus-dev/periplus/pkg/cli/terminal"
-	"github.com/periplus-dev/periplus/pkg/inplace"
 	"github.com/periplus-dev/periplus/pkg/podtemplate"
 )
 
@@ -173,7 +172,7 @@ func (c *historyCommand) told(w *workload, all []revision, on map[string]int) (*
 		}
 		if i > 0 {
 			before := all[i-1]
-			change := inplace.Compare(before.template, r.template)
+			change := w.change(before.template, r.template)
 			x.Changes, x.Rebuilds = podtemplate.Words(change), change.Misfits
 			if c.diff {
 				if x.Diff, err = podtemplate.Diff(before.template, r.template, fmt.Sprintf("revision %d (%s)", before.number, before.hash), fmt.Sprintf("revision %d (%s)", r.number, r.hash)); err != nil {

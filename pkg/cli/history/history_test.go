@@ -25,6 +25,7 @@ import (
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/cli/clitest"
+	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
 
 func template(image string, change ...func(*corev1.PodTemplateSpec)) corev1.PodTemplateSpec {
@@ -44,12 +45,76 @@ type harbour struct {
 	cafe *appsv1alpha1.CafeDeployment
 }
 
+// mesh adds SidecarSet mesh, which holds back its third revision, with pods of two namespaces on the others.
+func (h *harbour) mesh(t *testing.T) *appsv1alpha1.SidecarSet {
+	t.Helper()
+	set := &appsv1alpha1.SidecarSet{ObjectMeta: metav1.ObjectMeta{Name: "mesh", UID: "mesh-uid", ResourceVersion: "5", Generation: 3}}
+	set.Spec.UpdateStrategy.Partition = ptr.To(intstr.FromString("100%"))
+	for i, r := range []struct{ hash, image, level string }{{"a", "proxy:v1", "debug"}, {"b", "proxy:v2", ""}, {"c", "proxy:v3", ""}} {
+		proxy := appsv1alpha1.SidecarContainer{Container: corev1.Container{Name: "proxy", Image: r.image}, ShareVolumes: true}
+		if r.level != "" {
+			proxy.Env = []corev1.EnvVar{{Name: "LEVEL", Value: r.level}}
+		}
+		set.Spec.Containers = []appsv1alpha1.SidecarContainer{proxy}
+		content := sidecar.ContentOf(set)
+		raw, _, err := content.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.add(t, &appsv1.ControllerRevision{
+			ObjectMeta: metav1.ObjectMeta{Name: "mesh-" + r.hash, Namespace: systemNamespace, Labels: map[string]string{appsv1alpha1.LabelSidecarSet: "mesh", appsv1alpha1.LabelRevision: r.hash},
+				CreationTimestamp: *clitest.At(time.Duration(i+1) * time.Hour), OwnerReferences: []metav1.OwnerReference{{Kind: "SidecarSet", Name: "mesh", UID: "mesh-uid", Controller: ptr.To(true)}}},
+			Data: runtime.RawExtension{Raw: raw}, Revision: int64(i + 1),
+		}, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: []string{"shop", "cart", "till"}[i], Labels: map[string]string{sidecar.LabelOf("mesh"): []string{"a", "b", "b"}[i]}}})
+	}
+	set.Status = appsv1alpha1.SidecarSetStatus{ObservedGeneration: 3, CurrentRevision: "b", UpdateRevision: "c"}
+	h.add(t, set)
+	return set
+}
+
+func TestASidecarSetHasAHistoryToo(t *testing.T) {
+	h := newHarbour(t, nil)
+	h.mesh(t)
+	out, err := typed(t, h.Hub, "history", "sidecarset/mesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"SidecarSet mesh\n", "3  c", "0  update               image of proxy: proxy:v3\n", "2  current (held back)  image of proxy: proxy:v2; rebuilds for spec.containers[proxy].env\n",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+}
+
+func TestUndoOfASidecarSetWritesWhatTheRevisionHeld(t *testing.T) {
+	h := newHarbour(t, nil)
+	h.mesh(t)
+	out, err := typed(t, h.Hub, "undo", "scs/mesh", "--to-revision", "a", "--yes")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"held back on all pods (partition 100%) until a release carries it", "2 pods of revision 2 get it when they are created anew, because of spec.containers[proxy].env"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	now, err := h.Periplus.AppsV1alpha1().SidecarSets().Get(context.Background(), "mesh", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := now.Spec.Containers[0]; c.Image != "proxy:v1" || len(c.Env) != 1 || !c.ShareVolumes {
+		t.Errorf("the set has %+v", c)
+	}
+}
+
 func (h *harbour) add(t *testing.T, objs ...runtime.Object) {
 	t.Helper()
 	for _, o := range objs {
 		tracker := h.Kube.Tracker()
 		switch o.(type) {
-		case *appsv1alpha1.InPlaceSet, *appsv1alpha1.CafeDeployment:
+		case *appsv1alpha1.InPlaceSet, *appsv1alpha1.CafeDeployment, *appsv1alpha1.SidecarSet:
 			tracker = h.Periplus.Tracker()
 		}
 		if err := tracker.Add(o); err != nil {
@@ -295,7 +360,7 @@ func TestAnUndoIsRefused(t *testing.T) {
 		"where somebody changed it meanwhile": {args: []string{"undo", "ips/web", "--yes"}, change: conflict, want: "somebody changed inplacesets.apps.periplus.dev web meanwhile"},
 		"where nobody can be asked":           {args: []string{"undo", "ips/web"}, want: "there is no terminal to ask on"},
 		"of a workload that there is not":     {args: []string{"undo", "ips/wbe", "--yes"}, want: "there is no inplacesets.apps.periplus.dev wbe in namespace shop"},
-		"of a kind without revisions":         {args: []string{"undo", "job/web", "--yes"}, want: `"job/web" names no workload with revisions: write cafedeployment/NAME or inplaceset/NAME`},
+		"of a kind without revisions":         {args: []string{"undo", "job/web", "--yes"}, want: `"job/web" names no workload with revisions: write cafedeployment/NAME, inplaceset/NAME or sidecarset/NAME`},
 		"of a kind that is written wrongly":   {args: []string{"history", "inplaceste/web"}, want: "did you mean inplaceset/web?"},
 		"of a kind without a name":            {args: []string{"history", "ips"}, want: "name the InPlaceSet: inplaceset/NAME"},
 		"of two at once":                      {args: []string{"history", "ips/web", "ips/till"}, want: "name one workload"},

@@ -17,6 +17,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
 	"github.com/periplus-dev/periplus/pkg/cli/screen"
 	"github.com/periplus-dev/periplus/pkg/podtemplate"
+	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
 
 // fieldManager is the name that the template is written under.
@@ -38,7 +39,7 @@ func newUndo(connect Connect) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "undo KIND/NAME",
 		Short: "Give a workload in a member the pod template of an earlier revision",
-		Long: `Write the pod template of an earlier revision back into a CafeDeployment or an InPlaceSet, by your own kubeconfig: name the
+		Long: `Write the pod template of an earlier revision back into a CafeDeployment, an InPlaceSet or a SidecarSet, by your own kubeconfig: name the
 member by --context. Without --to-revision it is the revision before the present one.
 
 Before it acts it shows what will happen, and asks; --yes does it without asking, --dry-run only shows it. A workload that
@@ -99,7 +100,7 @@ func (c *undoCommand) run(ctx context.Context, s act.Stage, args []string) error
 	if err != nil {
 		return err
 	}
-	plan := screen.Plan{Title: fmt.Sprintf("undo %s %s to revision %d (%s)", k.name, name, to.number, to.hash), Facts: []string{"in " + w.namespace + " of " + m.Server}}
+	plan := screen.Plan{Title: fmt.Sprintf("undo %s %s to revision %d (%s)", k.name, name, to.number, to.hash), Facts: []string{w.where(m.Server)}}
 	foretell(&plan, w, all, to, on)
 	if c.diff {
 		if err := c.showDiff(s, w, to); err != nil {
@@ -167,6 +168,10 @@ func (c *undoCommand) showDiff(s act.Stage, w *workload, to *revision) error {
 
 // write gives the workload the template, if it is still as it was read: a release that took it meanwhile is not written over.
 func write(ctx context.Context, m *hub.Hub, w *workload, to *revision, dryRun ...string) error {
+	opts := metav1.PatchOptions{FieldManager: fieldManager, DryRun: dryRun}
+	if w.sidecars != nil {
+		return writeSidecars(ctx, m, w, to, opts)
+	}
 	patch, err := json.Marshal([]map[string]any{
 		{"op": "test", "path": "/metadata/uid", "value": w.uid},
 		{"op": "replace", "path": "/metadata/resourceVersion", "value": w.resourceVersion},
@@ -175,7 +180,6 @@ func write(ctx context.Context, m *hub.Hub, w *workload, to *revision, dryRun ..
 	if err != nil {
 		return fmt.Errorf("encoding the template: %w", err)
 	}
-	opts := metav1.PatchOptions{FieldManager: fieldManager, DryRun: dryRun}
 	if w.set != nil {
 		_, err = m.Periplus.AppsV1alpha1().InPlaceSets(w.namespace).Patch(ctx, w.name, types.JSONPatchType, patch, opts)
 	} else {
@@ -183,6 +187,21 @@ func write(ctx context.Context, m *hub.Hub, w *workload, to *revision, dryRun ..
 	}
 	if err != nil {
 		return explain(m, "patch", w.resource+".apps.periplus.dev", w.name, err)
+	}
+	return nil
+}
+
+// writeSidecars gives a SidecarSet what a revision held.
+func writeSidecars(ctx context.Context, m *hub.Hub, w *workload, to *revision, opts metav1.PatchOptions) error {
+	content, err := sidecar.FromTemplate(to.template)
+	if err != nil {
+		return fmt.Errorf("revision %d: %w", to.number, err)
+	}
+	set := w.sidecars.DeepCopy() // with the resource version that it was read at.
+	set.Spec.InitContainers, set.Spec.Containers, set.Spec.Volumes, set.Spec.ImagePullSecrets = content.InitContainers, content.Containers, content.Volumes, content.ImagePullSecrets
+	_, err = m.Periplus.AppsV1alpha1().SidecarSets().Update(ctx, set, metav1.UpdateOptions{FieldManager: opts.FieldManager, DryRun: opts.DryRun})
+	if err != nil {
+		return explain(m, "update", w.resource+".apps.periplus.dev", w.name, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,8 +17,14 @@ import (
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/cli/hub"
+	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/sidecar"
 	"github.com/periplus-dev/periplus/pkg/spelling"
+	adapters "github.com/periplus-dev/periplus/pkg/workload"
 )
+
+// systemNamespace of members, where SidecarSets have their history.
+const systemNamespace = "periplus-system"
 
 // kind is a kind of workload that has a history, and what it is known by.
 type kind struct {
@@ -30,6 +37,7 @@ type kind struct {
 
 var kinds = []kind{
 	{"CafeDeployment", "cafedeployments", []string{"cafedeployment", "cafedeployments", "cafe"}, appsv1alpha1.LabelCafeDeployment, appsv1alpha1.LabelCafeRevision},
+	{"SidecarSet", "sidecarsets", []string{"sidecarset", "sidecarsets", "scs"}, appsv1alpha1.LabelSidecarSet, ""},
 	{"InPlaceSet", "inplacesets", []string{"inplaceset", "inplacesets", "ips"}, appsv1alpha1.LabelInPlaceSet, appsv1alpha1.LabelRevision},
 }
 
@@ -55,7 +63,7 @@ func parse(args []string) (kind, string, error) {
 	if near := spelling.Nearest(word, known); near != "" {
 		return kind{}, "", fmt.Errorf("there is no kind %q of workload here; did you mean %s/%s?", word, near, name)
 	}
-	return kind{}, "", fmt.Errorf("%q names no workload with revisions: write cafedeployment/NAME or inplaceset/NAME", strings.Join(args, " "))
+	return kind{}, "", fmt.Errorf("%q names no workload with revisions: write cafedeployment/NAME, inplaceset/NAME or sidecarset/NAME", strings.Join(args, " "))
 }
 
 // workload is one, as the member has it.
@@ -74,6 +82,15 @@ type workload struct {
 	annotations map[string]string
 	set         *appsv1alpha1.InPlaceSet
 	cafe        *appsv1alpha1.CafeDeployment
+	sidecars    *appsv1alpha1.SidecarSet
+}
+
+// home is the namespace of the workload's history.
+func (w *workload) home() string {
+	if w.sidecars != nil {
+		return systemNamespace
+	}
+	return w.namespace
 }
 
 // read reads a workload from the member.
@@ -87,14 +104,27 @@ func read(ctx context.Context, m *hub.Hub, k kind, name string) (*workload, erro
 		}
 	}
 	var err error
-	if k.name == "InPlaceSet" {
+	switch k.name {
+	case "SidecarSet":
+		w.namespace = ""
+		if w.sidecars, err = m.Periplus.AppsV1alpha1().SidecarSets().Get(ctx, name, metav1.GetOptions{}); err == nil {
+			st, content := &w.sidecars.Status, sidecar.ContentOf(w.sidecars)
+			var template *corev1.PodTemplateSpec
+			if template, err = content.Template(); err != nil {
+				return nil, fmt.Errorf("SidecarSet %s: %w", name, err)
+			}
+			take(w.sidecars.ObjectMeta, template, st.CurrentRevision, st.UpdateRevision, st.ObservedGeneration)
+		}
+	case "InPlaceSet":
 		if w.set, err = m.Periplus.AppsV1alpha1().InPlaceSets(m.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
 			st := &w.set.Status
 			take(w.set.ObjectMeta, &w.set.Spec.Template, st.CurrentRevision, st.UpdateRevision, st.ObservedGeneration)
 		}
-	} else if w.cafe, err = m.Periplus.AppsV1alpha1().CafeDeployments(m.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
-		st := &w.cafe.Status
-		take(w.cafe.ObjectMeta, &w.cafe.Spec.Template, st.CurrentRevision, st.UpdateRevision, st.ObservedGeneration)
+	default:
+		if w.cafe, err = m.Periplus.AppsV1alpha1().CafeDeployments(m.Namespace).Get(ctx, name, metav1.GetOptions{}); err == nil {
+			st := &w.cafe.Status
+			take(w.cafe.ObjectMeta, &w.cafe.Spec.Template, st.CurrentRevision, st.UpdateRevision, st.ObservedGeneration)
+		}
 	}
 	if err != nil {
 		return nil, explain(m, "get", k.resource+".apps.periplus.dev", name, err)
@@ -130,7 +160,7 @@ type revision struct {
 
 // revisions are those in the history, the oldest first.
 func revisions(ctx context.Context, m *hub.Hub, w *workload) ([]revision, error) {
-	list, err := m.Kube.AppsV1().ControllerRevisions(m.Namespace).List(ctx, metav1.ListOptions{LabelSelector: w.label + "=" + w.name})
+	list, err := m.Kube.AppsV1().ControllerRevisions(w.home()).List(ctx, metav1.ListOptions{LabelSelector: w.label + "=" + w.name})
 	if err != nil {
 		return nil, explain(m, "list", "controllerrevisions.apps", "", err)
 	}
@@ -141,19 +171,15 @@ func revisions(ctx context.Context, m *hub.Hub, w *workload) ([]revision, error)
 		if owner := metav1.GetControllerOfNoCopy(o); owner == nil || owner.UID != w.uid {
 			continue
 		}
-		var data struct {
-			Spec struct {
-				Template *corev1.PodTemplateSpec `json:"template"`
-			} `json:"spec"`
-		}
-		if err := json.Unmarshal(o.Data.Raw, &data); err != nil || data.Spec.Template == nil {
-			return nil, fmt.Errorf("reading ControllerRevision %s: it holds no pod template (%w)", o.Name, err)
+		template, err := w.templateIn(o)
+		if err != nil {
+			return nil, fmt.Errorf("reading ControllerRevision %s: %w", o.Name, err)
 		}
 		hash := o.Labels[appsv1alpha1.LabelRevision]
 		if hash == "" {
 			hash = strings.TrimPrefix(o.Name, w.name+"-")
 		}
-		out = append(out, revision{number: o.Revision, hash: hash, object: o, template: data.Spec.Template})
+		out = append(out, revision{number: o.Revision, hash: hash, object: o, template: template})
 	}
 	slices.SortFunc(out, func(a, b revision) int {
 		if a.number != b.number {
@@ -162,6 +188,39 @@ func revisions(ctx context.Context, m *hub.Hub, w *workload) ([]revision, error)
 		return strings.Compare(a.hash, b.hash)
 	})
 	return out, nil
+}
+
+// templateIn is the template that a revision holds, or that stands for what it holds.
+func (w *workload) templateIn(o *appsv1.ControllerRevision) (*corev1.PodTemplateSpec, error) {
+	if w.sidecars != nil {
+		content, err := sidecar.Decode(o.Data.Raw)
+		if err != nil {
+			return nil, err
+		}
+		return content.Template()
+	}
+	var data struct {
+		Spec struct {
+			Template *corev1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(o.Data.Raw, &data); err != nil {
+		return nil, err
+	}
+	if data.Spec.Template == nil {
+		return nil, errors.New("it holds no pod template")
+	}
+	return data.Spec.Template, nil
+}
+
+// change is what leads from one template of the workload to another.
+func (w *workload) change(from, to *corev1.PodTemplateSpec) inplace.Change {
+	// What a SidecarSet holds can be read as one, for it was one.
+	change, err := adapters.Compare(w.kind.name, from, to)
+	if err != nil {
+		return inplace.Change{Misfits: []string{err.Error()}}
+	}
+	return change
 }
 
 // find finds a revision by number or hash.
@@ -181,7 +240,11 @@ func find(all []revision, which string) (*revision, error) {
 
 // pods are how many are on each revision; ok is false where the caller may not see them.
 func pods(ctx context.Context, m *hub.Hub, w *workload) (on map[string]int, ok bool, err error) {
-	list, err := m.Kube.CoreV1().Pods(m.Namespace).List(ctx, metav1.ListOptions{LabelSelector: w.label + "=" + w.name})
+	namespace, selector, label := w.namespace, w.label+"="+w.name, w.podRevision
+	if w.sidecars != nil {
+		namespace, selector, label = metav1.NamespaceAll, sidecar.LabelOf(w.name), sidecar.LabelOf(w.name)
+	}
+	list, err := m.Kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if apierrors.IsForbidden(err) {
 		return nil, false, nil
 	}
@@ -191,8 +254,16 @@ func pods(ctx context.Context, m *hub.Hub, w *workload) (on map[string]int, ok b
 	on = map[string]int{}
 	for i := range list.Items {
 		if p := &list.Items[i]; p.DeletionTimestamp == nil {
-			on[p.Labels[w.podRevision]]++
+			on[p.Labels[label]]++
 		}
 	}
 	return on, true, nil
+}
+
+// where the workload is, for people.
+func (w *workload) where(server string) string {
+	if w.namespace == "" {
+		return "in " + server
+	}
+	return "in " + w.namespace + " of " + server
 }

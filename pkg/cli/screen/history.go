@@ -51,7 +51,11 @@ func RenderHistory(h *History, now time.Time, look Look) string {
 		g = asciiGlyphs
 	}
 	var b strings.Builder
-	b.WriteString(RenderPlan(Plan{Title: h.Kind + " " + h.Name, Facts: []string{"in " + h.Namespace}}, look))
+	plan := Plan{Title: h.Kind + " " + h.Name}
+	if h.Namespace != "" {
+		plan.Facts = append(plan.Facts, "in "+h.Namespace)
+	}
+	b.WriteString(RenderPlan(plan, look))
 	if len(h.Revisions) == 0 {
 		b.WriteString("  no revisions yet\n")
 	}
