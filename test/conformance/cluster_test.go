@@ -37,6 +37,8 @@ var images = map[string]string{
 	"CRASH": "local.invalid/app:crash1",
 	"SLOW":  "local.invalid/app:slow1",
 	"INIT":  "local.invalid/init:v1",
+	// It ends with 0 when it is told to.
+	"POLITE": "local.invalid/app:polite1",
 }
 
 func image(name string) string {

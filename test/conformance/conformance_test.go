@@ -5,6 +5,7 @@ package conformance
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,6 +26,7 @@ func TestKubelet(t *testing.T) {
 		"a new tag of the same digest restarts the container and keeps the image ID":                sameDigest,
 		"an image that cannot be pulled waits with ErrImagePull, then ImagePullBackOff":             badImage,
 		"an in-place change to a bad image ends the old container first, and a good image heals it": badImageInPlace,
+		"a native sidecar that ended well says nothing of a bad image, and a good one heals it":     badSidecarInPlace,
 		"a container that crashes is restarted again and again, and a good image heals it":          crash,
 		"a deleted pod shows its deletionTimestamp, ends its containers, and goes":                  deletion,
 		"init containers run one after the other before the containers, and a native sidecar stays": initContainers,
@@ -191,6 +193,38 @@ func badImageInPlace(t *testing.T, c *cluster) {
 	}
 	if b, a := status(old, "log"), status(p, "log"); a.ContainerID != b.ContainerID {
 		t.Error("the other container was restarted")
+	}
+}
+
+func badSidecarInPlace(t *testing.T, c *cluster) {
+	always := corev1.ContainerRestartPolicyAlways
+	sidecar := container("mesh", image("POLITE"))
+	sidecar.RestartPolicy = &always
+	spec := pod(container("app", image("GOOD")))
+	spec.Spec.InitContainers = []corev1.Container{sidecar}
+	l := c.create(t, spec)
+	old := l.await("it is ready", ready)
+	change := func(to string) *corev1.Pod {
+		return l.patch(fmt.Sprintf(`{"spec":{"initContainers":[{"name":"mesh","image":%q}]}}`, to))
+	}
+	began := change(image("BAD"))
+	l.await("the sidecar has ended, and the pod is not ready", func(p *corev1.Pod) bool {
+		s := status(p, "mesh").State.Terminated
+		return s != nil && s.ExitCode == 0 && s.ContainerID == status(old, "mesh").ContainerID && !status(p, "mesh").Ready && !ready(p)
+	})
+	<-time.After(3 * time.Second) // of containers it is told in less that their pull failed.
+	change(image("OTHER"))
+	p := l.await("a good image heals it", func(p *corev1.Pod) bool { return renewed(old, "mesh")(p) && ready(p) })
+	for _, v := range l.since(began) {
+		if status(v, "mesh").State.Waiting != nil {
+			t.Errorf("the sidecar waits: %+v; controllers could count on that", status(v, "mesh").State.Waiting)
+		}
+		if b, a := status(old, "app"), status(v, "app"); a.ContainerID != b.ContainerID || a.State.Running == nil || a.RestartCount != b.RestartCount {
+			t.Errorf("the application's container went from %+v to %+v", b, a)
+		}
+	}
+	if b, a := status(old, "mesh"), status(p, "mesh"); a.RestartCount != b.RestartCount+1 || a.LastTerminationState.Terminated == nil || a.LastTerminationState.Terminated.ContainerID != b.ContainerID {
+		t.Errorf("the sidecar went from %+v to %+v; want one more start, after the end of the first", b, a)
 	}
 }
 

@@ -37,12 +37,14 @@ type mate struct {
 	// least is how many pods of the application must be ready at any moment; below 0, nothing is asked.
 	least  int
 	faults []string
+	// beside are the sets whose sidecars are containers as the application's, not native ones.
+	beside map[string]bool
 }
 
 // newMate watches the namespace until the test ends.
 func newMate(p *port) *mate {
 	p.t.Helper()
-	m := &mate{port: p, pods: map[types.UID]*corev1.Pod{}, runs: map[types.UID]string{}, least: -1}
+	m := &mate{port: p, pods: map[types.UID]*corev1.Pod{}, runs: map[types.UID]string{}, least: -1, beside: map[string]bool{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.t.Cleanup(cancel)
 	f := informers.NewSharedInformerFactoryWithOptions(p.kube[ipsMember], 0, informers.WithNamespace(p.ns))
@@ -158,7 +160,7 @@ func sidecarImages(pod *corev1.Pod) string {
 // named is a name of a set that no other test has: sets belong to no namespace.
 func (m *mate) named(set string) string { return set + m.ns[strings.LastIndex(m.ns, "-"):] }
 
-// set makes a SidecarSet of the namespace's pods with the label tier: web, whose container is a native sidecar with its short name.
+// set makes a SidecarSet of the namespace's pods with the label tier: web, whose container has its short name: a native sidecar, but for those beside.
 func (m *mate) set(set, image, strategy string, more ...string) {
 	m.t.Helper()
 	m.apply(ipsMember, fmt.Sprintf(`
@@ -168,9 +170,9 @@ metadata: {name: %s}
 spec:
   selector: {matchLabels: {tier: web}}
   namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: %s}}
-  initContainers: [{name: %s, image: "%s", restartPolicy: Always}]
+  %s
   updateStrategy: %s
-%s`, m.named(set), m.ns, set, image, strategy, strings.Join(more, "\n")))
+%s`, m.named(set), m.ns, m.containers(set, image), strategy, strings.Join(more, "\n")))
 	m.t.Cleanup(func() {
 		if !m.t.Failed() {
 			m.kubectl(ipsMember, "", "delete", "sidecarset", m.named(set), "--ignore-not-found", "--wait=false")
@@ -224,10 +226,18 @@ func (m *mate) spec(set, patch string) {
 	m.until(set, "the controller saw the change", func(now *appsv1alpha1.SidecarSet) bool { return now.Status.ObservedGeneration >= s.Generation })
 }
 
+// containers of a set, as a field of its spec.
+func (m *mate) containers(set, image string) string {
+	if m.beside[set] {
+		return fmt.Sprintf(`"containers": [{"name":%q,"image":%q}]`, set, image)
+	}
+	return fmt.Sprintf(`"initContainers": [{"name":%q,"image":%q,"restartPolicy":"Always"}]`, set, image)
+}
+
 // image of the set's sidecar.
 func (m *mate) image(set, image string) {
 	m.t.Helper()
-	m.spec(set, fmt.Sprintf(`{"initContainers":[{"name":%q,"image":%q,"restartPolicy":"Always"}]}`, set, image))
+	m.spec(set, "{"+m.containers(set, image)+"}")
 }
 
 // says waits until Progressing has a reason and speaks of the spec as it is, and returns its message.

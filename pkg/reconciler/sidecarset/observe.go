@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +28,8 @@ type seen struct {
 	// part and failing are of the pass's set.
 	part         sidecar.Part
 	failing, why string
+	// failsIn is how long until the pod counts as failing if nothing happens; 0 where it does, or time alone does not tell.
+	failsIn time.Duration
 }
 
 func (s *seen) name() string { return s.pod.Namespace + "/" + s.pod.Name }
@@ -52,7 +55,7 @@ func (r *reconciler) see(pod *corev1.Pod, set string) (*seen, bool) {
 	}
 	of := *s
 	of.part = part
-	of.failing, of.why = whyFailing(pod, part)
+	of.failing, of.why, of.failsIn = whyFailing(pod, part, r.clock.Now())
 	return &of, true
 }
 
@@ -95,6 +98,7 @@ func (r *reconciler) observe(ctx context.Context, set *v1alpha1.SidecarSet) (*pa
 			}
 			p.pods = append(p.pods, seen)
 			p.byName[seen.name()] = seen
+			p.wakeAfter(seen.failsIn)
 		}
 	}
 	p.lacks = r.audit.lacks(set.Name)
@@ -280,24 +284,4 @@ func (p *pass) waitsForCreation(seen *seen) bool {
 func heldByAnother(seen *seen, holder string) bool {
 	other := seen.Holder()
 	return other != "" && other != holder
-}
-
-// whyFailing returns the reason why a sidecar does not come up; empty if it may just be starting.
-func whyFailing(pod *corev1.Pod, part sidecar.Part) (reason, message string) {
-	check := func(statuses []corev1.ContainerStatus, names []string) {
-		for i := range statuses {
-			s := &statuses[i]
-			if reason != "" || !slices.Contains(names, s.Name) {
-				continue
-			}
-			if w := s.State.Waiting; w != nil && w.Reason != "" && w.Reason != "ContainerCreating" && w.Reason != "PodInitializing" {
-				reason, message = w.Reason, fmt.Sprintf("container %s: %s", s.Name, w.Message)
-			} else if t := s.State.Terminated; t != nil && t.ExitCode != 0 {
-				reason, message = t.Reason, fmt.Sprintf("container %s: ended with exit code %d", s.Name, t.ExitCode)
-			}
-		}
-	}
-	check(pod.Status.InitContainerStatuses, part.InitContainers)
-	check(pod.Status.ContainerStatuses, part.Containers)
-	return reason, message
 }

@@ -26,7 +26,9 @@ import (
 
 // traffic is load on the pods of a site from everywhere that it was told to come from, until it is ended.
 type traffic struct {
-	site  *site
+	site *site
+	// port that pods serve on.
+	port  uint16
 	ways  map[string]*load.Tally
 	ctx   context.Context
 	stop  context.CancelFunc
@@ -34,7 +36,7 @@ type traffic struct {
 }
 
 func (s *site) traffic() *traffic {
-	tr := &traffic{site: s, ways: map[string]*load.Tally{}}
+	tr := &traffic{site: s, port: 8080, ways: map[string]*load.Tally{}}
 	tr.ctx, tr.stop = context.WithCancel(s.t.Context())
 	s.t.Cleanup(func() { tr.end() })
 	return tr
@@ -81,9 +83,17 @@ func (t *traffic) String() (out string) {
 // bothAnswered wants both versions to have served on every way.
 func (t *traffic) bothAnswered() {
 	t.site.t.Helper()
+	t.answered("v1", "v2")
+}
+
+// answered wants each of these answers to have been given on every way.
+func (t *traffic) answered(answers ...string) {
+	t.site.t.Helper()
 	for way, tally := range t.ways {
-		if a := tally.Report().Answers; a["v1"] == 0 || a["v2"] == 0 {
-			t.site.t.Errorf("%s: answers are %v: both versions should have served", way, a)
+		for _, a := range answers {
+			if got := tally.Report().Answers; got[a] == 0 {
+				t.site.t.Errorf("%s: answers are %v: some should have been %q", way, got, a)
+			}
 		}
 	}
 }
@@ -94,10 +104,10 @@ func (t *traffic) followSlices() *traffic {
 	s.t.Helper()
 	must(s.kube.CoreV1().Services(s.ns).Create(s.t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"},
-		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Port: 8080}}},
+		Spec:       corev1.ServiceSpec{Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Port: int32(t.port)}}},
 	}, metav1.CreateOptions{}))(s.t)
 	target := load.NewFollowed(proxyLag, clock.RealClock{})
-	if err := load.Follow(s.t.Context(), s.kube, s.ns, "web", 8080, target); err != nil {
+	if err := load.Follow(s.t.Context(), s.kube, s.ns, "web", int(t.port), target); err != nil {
 		s.t.Fatal(err)
 	}
 	s.eventually("clients know an address", func() (bool, string) {
@@ -137,7 +147,7 @@ func (t *traffic) throughHAProxy() *traffic {
 		s.t.Fatal(err)
 	}
 	cfg := lb.Config{
-		Name: "edge", Namespace: s.ns, Selector: labels.SelectorFromSet(labels.Set{"app": "web"}), Port: 8080, Options: "check inter 1s fall 2 rise 1",
+		Name: "edge", Namespace: s.ns, Selector: labels.SelectorFromSet(labels.Set{"app": "web"}), Port: t.port, Options: "check inter 1s fall 2 rise 1",
 		Rules: lb.Rules{DrainTimeout: 30 * time.Second},
 	}
 	api := must(runtimeapi.New(server.Socket, "web"))(s.t)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 
 	"github.com/periplus-dev/periplus/pkg/localfleet"
 )
@@ -51,14 +52,17 @@ func add(ctx context.Context, dir string) error {
 		return err
 	}
 	image := func(env string, names ...string) localfleet.Image {
-		return localfleet.Image{Names: names, Program: program, Env: []string{env}}
+		return localfleet.Image{Names: names, Program: program, Env: strings.Fields(env)}
 	}
 	if err := fleet.AddImages(ctx,
 		image("VERSION=v1", "local.invalid/app:v1"),
 		// One digest under two names.
 		image("VERSION=v2", "local.invalid/app:v2", "local.invalid/app:v2-same1"),
+		image("VERSION=polite", "local.invalid/app:polite1"),
 		image("ROLE=crash", "local.invalid/app:crash1"),
 		image("ROLE=init", "local.invalid/init:v1"),
+		image("ROLE=proxy VERSION=p1", "local.invalid/proxy:v1"),
+		image("ROLE=proxy VERSION=p2", "local.invalid/proxy:v2"),
 	); err != nil {
 		return err
 	}

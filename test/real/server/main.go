@@ -4,8 +4,10 @@
 //	GET /slow?for=2s its version, after that long
 //	GET /healthz     ok while it runs
 //
+// As a proxy it passes every request on to an application at APPLICATION, and puts its own version before the answer: "p1 v1".
+//
 // Told to end, it accepts on for a moment, because those who were not told yet still come, then finishes what it was asked and ends. What it does instead of
-// serving is said by its image, by the environment variable ROLE: "crash" ends with 1, "init" with 0.
+// serving is said by its image, by the environment variable ROLE: "crash" ends with 1, "init" with 0, "proxy" is a proxy.
 package main
 
 import (
@@ -47,7 +49,14 @@ func serve() error {
 	}
 	told, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	server := &http.Server{Addr: address, Handler: handler(os.Getenv("VERSION")), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	answers := handler(os.Getenv("VERSION"))
+	if os.Getenv("ROLE") == "proxy" {
+		var err error
+		if answers, err = proxy(os.Getenv("VERSION"), os.Getenv("APPLICATION")); err != nil {
+			return err
+		}
+	}
+	server := &http.Server{Addr: address, Handler: answers, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
 	select {

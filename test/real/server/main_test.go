@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,5 +110,43 @@ func TestRoles(t *testing.T) {
 		if got := cmd.ProcessState.ExitCode(); got != want {
 			t.Errorf("%s ends with %d, want %d", role, got, want)
 		}
+	}
+}
+
+func TestAProxyPassesOnAndFinishesWhatWasAskedBeforeTheEnd(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, application := start(t, "VERSION=v1")
+	cmd, address := start(t, "ROLE=proxy", "VERSION=p1", "APPLICATION="+application)
+	for {
+		if got, err := get(ctx, "http://"+address+"/"); err == nil && got == "p1 v1" {
+			break
+		} else if ctx.Err() != nil {
+			t.Fatalf("it answers %q, %v; want its own version and the application's", got, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	answered, asked := make(chan string, 1), make(chan struct{})
+	go func() {
+		traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { close(asked) }})
+		got, err := get(traced, "http://"+address+"/slow?for=1s")
+		if err != nil {
+			got = err.Error()
+		}
+		answered <- got
+	}()
+	<-asked
+	// A request that was asked first was taken once a later one is answered.
+	if got, err := get(ctx, "http://"+address+"/"); err != nil || got != "p1 v1" {
+		t.Fatalf("answer %q, %v", got, err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answered; got != "p1 v1" {
+		t.Errorf("what was asked before the end got %q", got)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it ended with %v", err)
 	}
 }
