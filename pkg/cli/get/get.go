@@ -29,6 +29,7 @@ type Connect func(*hub.Flags) (*hub.Hub, error)
 type command struct {
 	flags         hub.Flags
 	watch         bool
+	untilHeld     bool
 	output        string
 	allNamespaces bool
 
@@ -52,7 +53,8 @@ members by unit, the guards with their values, and the record of the release. Wi
 A run is a PipelineRun, or a CustomRun of Periplus that no pipeline made.
 
 With --watch the screen follows the run until it is over. Without a terminal each change is printed as a line. It
-ends with exit code 0 when the run succeeded, 1 when it did not, 2 when it cannot be watched, 130 when interrupted.`,
+ends with exit code 0 when the run succeeded, 1 when it did not, 2 when it cannot be watched, 130 when interrupted.
+With --until-held it also ends, with exit code 0, as soon as the run waits for people, a pause or a freeze.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: completeRuns(connect, &g.flags),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -62,6 +64,7 @@ ends with exit code 0 when the run succeeded, 1 when it did not, 2 when it canno
 	}
 	g.flags.AddTo(cmd.Flags())
 	cmd.Flags().BoolVarP(&g.watch, "watch", "w", false, "follow the run until it is over")
+	cmd.Flags().BoolVar(&g.untilHeld, "until-held", false, "with --watch: end, too, once the run waits for people, a pause or a freeze")
 	cmd.Flags().StringVarP(&g.output, "output", "o", "", "print the run as `json or yaml`; docs/cli.md describes the fields")
 	cmd.Flags().BoolVarP(&g.allNamespaces, "all-namespaces", "A", false, "list the runs of all namespaces")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
@@ -74,6 +77,8 @@ func (g *command) run(ctx context.Context, args []string) error {
 		return fmt.Errorf("--output is %q, and must be json or yaml", g.output)
 	case g.watch && len(args) == 0:
 		return errors.New("--watch needs the name of a run")
+	case g.untilHeld && !g.watch:
+		return errors.New("--until-held goes with --watch")
 	case g.allNamespaces && len(args) > 0:
 		return errors.New("--all-namespaces lists runs; a run is named in one namespace, with -n")
 	}
@@ -108,11 +113,15 @@ func (g *command) run(ctx context.Context, args []string) error {
 
 // follow shows the run as it goes until it is over.
 func (g *command) follow(ctx context.Context, h *hub.Hub, r *run.Run) error {
-	last, err := follow.Run(ctx, follow.Options{
+	o := follow.Options{
 		Hub: h, Run: r, Clock: g.clock, Out: g.out, Format: g.output,
 		Model: func(o screen.Objects) *screen.Model { return g.model(h, o) },
-	})
-	if err == nil && last.Verdict.State != screen.StateSucceeded {
+	}
+	if g.untilHeld {
+		o.Enough = (*screen.Model).Held
+	}
+	last, err := follow.Run(ctx, o)
+	if err == nil && last.Over && last.Verdict.State != screen.StateSucceeded {
 		return follow.Ended{Code: notSucceeded}
 	}
 	return err

@@ -223,6 +223,37 @@ func TestWatchingEndsWithTheRunsExitCode(t *testing.T) {
 	}
 }
 
+func TestWatchingUntilHeldEndsAtTheQuestion(t *testing.T) {
+	asking := func(s *stages.RunStatus) {
+		s.Question = &stages.Question{ID: "canary-m1", Message: "go on?", Required: 1}
+	}
+	h, p := oneCanary(t), newPage()
+	g := testCommand(h, plainTerminal(p), time.Minute)
+	g.untilHeld = true
+	over := start(context.Background(), g)
+	p.await(t, "Running canary-m1")
+	report(t, h, asking, 1)
+	if err := <-over; err != nil {
+		t.Fatalf("%v; the page:\n%s", err, p)
+	}
+	if !strings.Contains(p.String(), "Waiting at canary-m1") {
+		t.Errorf("it ended before the question:\n%s", p)
+	}
+}
+
+func TestWatchingUntilHeldEndsWithTheExitCodeOfARunThatIsOverBefore(t *testing.T) {
+	h, p := oneCanary(t), newPage()
+	g := testCommand(h, plainTerminal(p), time.Minute)
+	g.untilHeld = true
+	over := start(context.Background(), g)
+	p.await(t, "Running canary-m1")
+	endCanary(t, h, false, "GuardFailed")
+	conclude(t, h, corev1.ConditionFalse, "Failed")
+	if got := exitCode(<-over); got != notSucceeded {
+		t.Errorf("got exit code %d, want %d; the page:\n%s", got, notSucceeded, p)
+	}
+}
+
 func TestACancelledRunIsWatchedUntilItsStagesHaveStopped(t *testing.T) {
 	h, p := oneCanary(t), newPage()
 	over := start(context.Background(), testCommand(h, plainTerminal(p), time.Minute))
@@ -380,6 +411,7 @@ func TestBadUse(t *testing.T) {
 		want string
 	}{
 		{"an output that is not known", func(g *command) { g.output = "wide" }, []string{name}, `--output is "wide", and must be json or yaml`},
+		{"held of what is not watched", func(g *command) { g.untilHeld = true }, []string{name}, "--until-held goes with --watch"},
 		{"a watch of nothing", func(g *command) { g.watch = true }, nil, "--watch needs the name of a run"},
 		{"a run in all namespaces", func(g *command) { g.allNamespaces = true }, []string{name}, "--all-namespaces lists runs"},
 		{"a run that is not there", nil, []string{"productpage-v3"}, "did you mean productpage-v2?"},

@@ -22,7 +22,7 @@ func NewCommand() *cobra.Command {
 	}
 	cmd.PersistentFlags().StringVar(&opts.Dir, "dir", "", "directory of the fleet (default <checkout>/.periplus/fleet)")
 	cmd.PersistentFlags().StringVar(&opts.Source, "source", "", "checkout of Periplus (default: the one the working directory is in)")
-	cmd.AddCommand(newUp(opts), newDown(opts), newStatus(opts), newBuild(opts), newRestart(opts), newStop(opts), newListen(opts))
+	cmd.AddCommand(newUp(opts), newDown(opts), newStatus(opts), newBuild(opts), newRestart(opts), newStop(opts), newListen(opts), newAddress(opts))
 	return cmd
 }
 
@@ -50,6 +50,7 @@ func newUp(opts *localfleet.Options) *cobra.Command {
 	cmd.Flags().StringVar(&opts.NodesKind, "nodes-kind", "", "what nodes are: simulated, or real ones with kubelets and containers, which need root (default simulated)")
 	cmd.Flags().StringSliceVar(&opts.Units, "units", nil, "units (data centres) of each member (default dca,dcb)")
 	cmd.Flags().BoolVar(&opts.Triggers, "triggers", false, "add Tekton Triggers to the hub, whose EventListeners periplus local listen plays; a fleet that has it keeps it")
+	cmd.Flags().BoolVar(&opts.Prometheus, "prometheus", false, "add a Prometheus that scrapes what is played for the members' pods; a fleet that has it keeps it")
 	cmd.Flags().BoolVar(&install, "install", true, "install Periplus on the fleet and run its controllers")
 	return cmd
 }
@@ -122,6 +123,29 @@ func newStatus(opts *localfleet.Options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "json for machines")
+	return cmd
+}
+
+func newAddress(opts *localfleet.Options) *cobra.Command {
+	var cluster string
+	cmd := &cobra.Command{
+		Use:   "address PART",
+		Short: "Print where a part listens, as host and port",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fleet, err := load(*opts)
+			if err != nil {
+				return err
+			}
+			address, err := fleet.Address(cluster, args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), address)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&cluster, "cluster", "", "cluster of the part, where several have one of that name")
 	return cmd
 }
 

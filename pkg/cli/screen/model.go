@@ -50,6 +50,18 @@ type Model struct {
 	Notes []string `json:"notes,omitempty"`
 }
 
+// Held says whether the run goes on but does not get on before a person acts: it waits for an answer, is paused or frozen.
+func (m *Model) Held() bool {
+	if m.Over {
+		return false
+	}
+	switch m.Verdict.State {
+	case StateWaiting, StatePaused, StateHeldBack:
+		return true
+	}
+	return len(m.Freezes) > 0
+}
+
 // State of a run.
 type State string
 

@@ -47,7 +47,7 @@ type holding struct {
 
 // tooLong says whether the run has been held for longer than it may. It is asked with each model, at least once a second.
 func (h *holding) tooLong(m *screen.Model) bool {
-	if !needsSomebody(m) || h.after <= 0 {
+	if !m.Held() || h.after <= 0 {
 		h.since = time.Time{}
 		return false
 	}
@@ -55,13 +55,4 @@ func (h *holding) tooLong(m *screen.Model) bool {
 		h.since = m.At.Time
 	}
 	return m.At.Sub(h.since) >= h.after
-}
-
-// needsSomebody says whether a run does not get on before a person acts.
-func needsSomebody(m *screen.Model) bool {
-	switch m.Verdict.State {
-	case screen.StateWaiting, screen.StatePaused, screen.StateHeldBack:
-		return !m.Over
-	}
-	return len(m.Freezes) > 0 && !m.Over
 }
