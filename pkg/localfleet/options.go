@@ -43,6 +43,8 @@ type Options struct {
 	Units []string
 	// Triggers adds Tekton Triggers to the hub. A fleet that has it keeps it.
 	Triggers bool
+	// Prometheus adds one that scrapes what is played for pods of the members. A fleet that has it keeps it.
+	Prometheus bool
 	// SkipInstall leaves Periplus itself out: the clusters, Tekton and nodes only.
 	SkipInstall bool
 	// Out gets the progress, one line an event. Default: nothing is printed.
@@ -131,6 +133,7 @@ func (s *State) merge(o Options) error {
 	// A fleet that has Periplus keeps it: an `up` that skips the install only does not touch it.
 	s.Install = s.Install || !o.SkipInstall
 	s.Triggers = s.Triggers || o.Triggers
+	s.Prometheus = s.Prometheus || o.Prometheus
 	return nil
 }
 

@@ -10,20 +10,26 @@ import (
 	"path/filepath"
 )
 
-// ownPrograms are built from the checkout itself: package and file name.
-var ownPrograms = []struct{ pkg, name string }{
+// ownProgram is built from the checkout itself: package and file name.
+type ownProgram struct{ pkg, name string }
+
+// ownPrograms are those of a fleet that has Periplus.
+var ownPrograms = []ownProgram{
 	{"./cmd/controller", "controller"},
 	{"./cmd/workloads", "workloads"},
 	{"./cmd/webhook", "webhook"},
 	{"./cmd/periplus", "periplus"},
 }
 
+// trafficProgram is that of a fleet with Prometheus.
+var trafficProgram = ownProgram{"./test/local/traffic", "traffic"}
+
 // links are the other names of a program in the bin directory: kubectl and tkn find plugins by them.
 var links = map[string]string{"kubectl-periplus": "periplus", "tkn-periplus": "periplus"}
 
-// buildOwn builds the programs of the checkout into its bin directory and returns the file of each. A program that did
+// buildOwn builds programs of the checkout into its bin directory and returns the file of each. A program that did
 // not change keeps its file, so that its part is not restarted. What has no source yet is left out.
-func buildOwn(ctx context.Context, checkout string, progress *Progress) (map[string]string, error) {
+func buildOwn(ctx context.Context, checkout string, programs []ownProgram, progress *Progress) (map[string]string, error) {
 	tool, err := findGo()
 	if err != nil {
 		return nil, err
@@ -49,7 +55,7 @@ func buildOwn(ctx context.Context, checkout string, progress *Progress) (map[str
 	// that one links while the other compiles.
 	args := []string{"build", "-ldflags=-s -w", "-o", work + string(filepath.Separator)}
 	out := map[string]string{}
-	for _, p := range ownPrograms {
+	for _, p := range programs {
 		if _, err := os.Stat(filepath.Join(checkout, filepath.FromSlash(p.pkg))); errors.Is(err, os.ErrNotExist) {
 			continue
 		}

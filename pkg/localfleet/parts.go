@@ -216,7 +216,7 @@ func allParts(l Layout, s *State) []part {
 			}
 		}
 	}
-	return out
+	return append(out, prometheusParts(l, s)...)
 }
 
 func loopbackURL(scheme string, port int) string {

@@ -41,7 +41,7 @@ func wantedPorts(s *State) []string {
 			keys = append(keys, portKey(c, partKubelet(n.unit), "https"), portKey(c, partKubelet(n.unit), "health"))
 		}
 	}
-	return keys
+	return append(keys, prometheusPorts(s)...)
 }
 
 // allocatePorts gives every part that has none a port that is free now. The search starts at a place that depends on

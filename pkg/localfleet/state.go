@@ -50,6 +50,8 @@ type State struct {
 	TektonInstalled bool `json:"tektonInstalled,omitempty"`
 	// Triggers is true where Tekton Triggers is on the hub.
 	Triggers bool `json:"triggers,omitempty"`
+	// Prometheus is true where there is one, and pods get requests.
+	Prometheus bool `json:"prometheus,omitempty"`
 	// Listeners are the EventListeners that are played, in the order in which they were asked for.
 	Listeners []Listener `json:"listeners,omitempty"`
 }

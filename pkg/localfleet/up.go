@@ -82,7 +82,7 @@ func (u *upRun) prepare(ctx context.Context, opts Options) error {
 			u.state.Binaries[name] = file
 		}
 	}
-	opts.NodesKind, opts.Triggers = u.state.nodesKind(), u.state.Triggers
+	opts.NodesKind, opts.Triggers, opts.Prometheus = u.state.nodesKind(), u.state.Triggers, u.state.Prometheus
 	programs, err := buildAll(ctx, opts, u.progress)
 	if err != nil {
 		return err
@@ -97,6 +97,9 @@ func (u *upRun) prepare(ctx context.Context, opts Options) error {
 		return err
 	}
 	if err := u.save(func(*State) {}); err != nil {
+		return err
+	}
+	if err := writePrometheus(u.layout, u.state); err != nil {
 		return err
 	}
 	if u.cred, err = ensureCredentials(u.layout, u.state); err != nil {
@@ -167,6 +170,9 @@ func (u *upRun) start(ctx context.Context) error {
 		})
 	}
 	if err := group.Wait(); err != nil {
+		return err
+	}
+	if err := u.ensureAll(ctx, prometheusParts(u.layout, u.state)); err != nil {
 		return err
 	}
 	if !u.install {
@@ -256,8 +262,18 @@ func buildAll(ctx context.Context, opts Options, progress *Progress) (map[string
 	if err != nil {
 		return nil, err
 	}
+	var wanted []ownProgram
 	if !opts.SkipInstall {
-		own, err := buildOwn(ctx, opts.Source, progress)
+		wanted = append(wanted, ownPrograms...)
+	}
+	if opts.Prometheus {
+		wanted = append(wanted, trafficProgram)
+		if programs["prometheus"], err = prometheusProgram(ctx, opts.Source, progress); err != nil {
+			return nil, err
+		}
+	}
+	if len(wanted) > 0 {
+		own, err := buildOwn(ctx, opts.Source, wanted, progress)
 		if err != nil {
 			return nil, err
 		}

@@ -57,9 +57,14 @@ type pod struct {
 	load *Load
 }
 
-// Start begins to serve. The same seed comes to the same draws for the same pods; print it.
+// Start begins to serve on a free port. The same seed comes to the same draws for the same pods; print it.
 func Start(members map[string]kubernetes.Interface, seed uint64) (*Apps, error) {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	return Listen("127.0.0.1:0", members, seed)
+}
+
+// Listen is Start on an address of the caller's.
+func Listen(address string, members map[string]kubernetes.Interface, seed uint64) (*Apps, error) {
+	l, err := net.Listen("tcp4", address)
 	if err != nil {
 		return nil, fmt.Errorf("listening as the applications of a fleet: %w", err)
 	}
@@ -89,7 +94,8 @@ func (a *Apps) namespace(name string) *Namespace {
 	return a.stages[name]
 }
 
-// Play plays the pods of a namespace from now on, and returns when those that are there are known. Versions of which nothing is said are Healthy.
+// Play plays the pods of a namespace from now on, and returns when those that are there are known. Versions of which nothing is said are as "" is, and Healthy where that is not
+// said either.
 func (a *Apps) Play(namespace string, versions map[string]Behaviour) (*Namespace, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	n := &Namespace{name: namespace, apps: a, stop: stop, versions: maps.Clone(versions), pods: map[key]*pod{}}
@@ -143,8 +149,10 @@ func (n *Namespace) Set(version string, b Behaviour) {
 }
 
 func (n *Namespace) behaviour(version string) Behaviour {
-	if b, ok := n.versions[version]; ok {
-		return b
+	for _, name := range []string{version, ""} {
+		if b, ok := n.versions[name]; ok {
+			return b
+		}
 	}
 	return Healthy
 }
