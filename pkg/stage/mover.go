@@ -50,6 +50,23 @@ type Moving interface {
 	Mover(run *Run) (*Mover, error)
 }
 
+// StepOf makes one pass of a task that moves pods.
+func StepOf(ctx context.Context, t Moving, run *Run) (Outcome, error) {
+	mover, err := t.Mover(run)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return mover.Step(ctx, run)
+}
+
+// BakeOf is how long a spec says that a step must stay settled; 0 where it says nothing.
+func BakeOf(d *metav1.Duration) time.Duration {
+	if d == nil {
+		return 0
+	}
+	return d.Duration
+}
+
 // moverState is what a mover needs to go on after a crash, beside what it observes.
 type moverState struct {
 	// Checked once Check has passed, Cleared once the Before guards have.

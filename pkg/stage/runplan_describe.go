@@ -110,18 +110,14 @@ func WindowWords(windows []v1alpha1.TimeWindow, zone string) string {
 // asked says what people are asked, and by whose answer it does not go on.
 func (p *planning) asked(run *Run, s *v1alpha1.PlannedStage) {
 	var ask *v1alpha1.ConfirmSpec
-	times := int32(1)
+	times := int32(max(0, len(s.Groups)-1)) // #nosec G115 -- as many as fit into an object.
 	switch spec := run.Spec.(type) {
 	case *v1alpha1.ConfirmSpec:
-		ask = spec
+		ask, times = spec, 1
 	case *v1alpha1.BetaBatchSpec:
-		if ask = spec.Confirm; ask != nil {
-			times = int32(max(0, len(s.Groups)-1)) // #nosec G115 -- as many as fit into an object.
-		}
+		ask = spec.Confirm
 	case *v1alpha1.SidecarUpgradeSpec:
-		if ask = spec.Confirm; ask != nil {
-			times = int32(max(0, len(s.Groups)-1)) // #nosec G115 -- as many as fit into an object.
-		}
+		ask = spec.Confirm
 	}
 	if ask == nil {
 		return

@@ -121,7 +121,9 @@ func TestARollbackNamesPodsThatKeepTheSidecarUntilTheyAreCreatedAnew(t *testing.
 	s, c, web := newMeshSea(t, "dca:4")
 	pr := s.pipelineRun("web-1", "up", "back")
 	c.ends(s.sail(sidecarupgrade.Task{}, pr, "up", `{`+meshV2+`}`), "Succeeded")
-	web.change(func(u *ship) { u.Waiting, u.WaitingOn, u.WaitingFor = 3, map[string]int32{"rev-v2": 2, "rev-v0": 1}, "they have no gate" })
+	web.change(func(u *ship) {
+		u.Waiting, u.WaitingOn, u.WaitingFor = 3, map[string]int32{"rev-v2": 2, "rev-v0": 1}, "they have no gate"
+	})
 	back := s.sail(rollback.Task{}, pr, "back", `{}`)
 	c.ends(back, "LeftBehind")
 	if !strings.Contains(back.message(), "m1/dca: 2 pods keep revision rev-v2 until they are created anew: they have no gate") {

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -51,7 +50,7 @@ func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 		},
 		Joint:          true,
 		Steps:          func(units []plan.Unit) []plan.Step { return plan.BetaBatch(units, spec) },
-		Bake:           bake(spec),
+		Bake:           stage.BakeOf(spec.Bake),
 		MaxUnavailable: spec.MaxUnavailable,
 		Confirm:        spec.Confirm,
 		OnUnreachable:  spec.OnUnreachable,
@@ -61,18 +60,7 @@ func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 
 // Step implements stage.Task.
 func (t Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
-	mover, err := t.Mover(run)
-	if err != nil {
-		return stage.Outcome{}, err
-	}
-	return mover.Step(ctx, run)
-}
-
-func bake(spec *v1alpha1.BetaBatchSpec) time.Duration {
-	if spec.Bake == nil {
-		return 0
-	}
-	return spec.Bake.Duration
+	return stage.StepOf(ctx, t, run)
 }
 
 func results(run *stage.Run, spec *v1alpha1.BetaBatchSpec, units []workload.Unit) map[string]string {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -53,25 +52,14 @@ func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 			return plan.CheckCanary(units, spec.Pods, spec.Unit, p)
 		},
 		Steps:   func(units []plan.Unit) []plan.Step { return plan.Canary(units, spec.Pods, spec.Unit) },
-		Bake:    bake(spec),
+		Bake:    stage.BakeOf(spec.Bake),
 		Results: func(units []workload.Unit) map[string]string { return results(run, units) },
 	}, nil
 }
 
 // Step implements stage.Task.
 func (t Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
-	mover, err := t.Mover(run)
-	if err != nil {
-		return stage.Outcome{}, err
-	}
-	return mover.Step(ctx, run)
-}
-
-func bake(spec *v1alpha1.CanarySpec) time.Duration {
-	if spec.Bake == nil {
-		return 0
-	}
-	return spec.Bake.Duration
+	return stage.StepOf(ctx, t, run)
 }
 
 func results(run *stage.Run, units []workload.Unit) map[string]string {

@@ -50,11 +50,7 @@ func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 
 // Step implements stage.Task.
 func (t Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
-	mover, err := t.Mover(run)
-	if err != nil {
-		return stage.Outcome{}, err
-	}
-	return mover.Step(ctx, run)
+	return stage.StepOf(ctx, t, run)
 }
 
 func results(run *stage.Run, units []workload.Unit) map[string]string {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
@@ -53,7 +52,7 @@ func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 		},
 		Joint:          true,
 		Steps:          func(units []plan.Unit) []plan.Step { return plan.SidecarUpgrade(units, spec) },
-		Bake:           bake(spec),
+		Bake:           stage.BakeOf(spec.Bake),
 		MaxUnavailable: spec.MaxUnavailable,
 		Confirm:        spec.Confirm,
 		LeaveWaiting:   spec.OnWaitingForCreation == v1alpha1.WaitingLeave,
@@ -64,18 +63,7 @@ func (Task) Mover(run *stage.Run) (*stage.Mover, error) {
 
 // Step implements stage.Task.
 func (t Task) Step(ctx context.Context, run *stage.Run) (stage.Outcome, error) {
-	mover, err := t.Mover(run)
-	if err != nil {
-		return stage.Outcome{}, err
-	}
-	return mover.Step(ctx, run)
-}
-
-func bake(spec *v1alpha1.SidecarUpgradeSpec) time.Duration {
-	if spec.Bake == nil {
-		return 0
-	}
-	return spec.Bake.Duration
+	return stage.StepOf(ctx, t, run)
 }
 
 func results(run *stage.Run, units []workload.Unit) map[string]string {
