@@ -1,7 +1,7 @@
 # What people type. Everything else is a command of its own that these call.
 
 .DEFAULT_GOAL := help
-.PHONY: help build up down demo test unit simulate integration e2e e2e-real e2e-real-long fleet-tests fleet-12 bench conformance lint generate verify-generated
+.PHONY: help build up down demo tutorial test unit simulate integration e2e e2e-real e2e-real-long fleet-tests fleet-12 bench conformance lint generate verify-generated
 
 TEST_FLEET := $(CURDIR)/.periplus/test-fleet
 PERIPLUS   := bash test/cli.sh
@@ -11,6 +11,10 @@ help: ## what there is to make
 
 demo: ## one release over two clusters on this machine, live; leaves the fleet up
 	bash test/demo/demo.sh
+
+tutorial: ## a fleet of three members with a Prometheus, for docs/tutorial.md
+	$(PERIPLUS) local up --members 3 --prometheus
+	@echo; echo "Read on in docs/tutorial.md; export FLEET=$(CURDIR)/.periplus/fleet"
 
 build: ## build everything a local fleet runs, once per version
 	$(PERIPLUS) local build
@@ -37,8 +41,8 @@ fleet-tests: ## conformance of the nodes and whole releases, on a fleet of their
 	bash test/fleet-tests.sh $(TEST_FLEET)
 
 e2e: ## whole releases, on a fleet that stays up in .periplus/test-fleet (E2E_RUN chooses tests)
-	$(PERIPLUS) local up --dir $(TEST_FLEET) --triggers
-	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -parallel 4 -timeout 30m -run '$(E2E_RUN)' ./test/e2e
+	$(PERIPLUS) local up --dir $(TEST_FLEET) --members 3 --triggers --prometheus
+	PERIPLUS_FLEET=$(TEST_FLEET) go test -tags e2e -count=1 -parallel 4 -timeout 45m -run '$(E2E_RUN)' ./test/e2e
 
 e2e-real: ## conformance and in-place changes on real kubelets and containers (Linux, root, Debian's containerd), on a fleet that ends with them
 	bash test/e2e-real.sh $(CURDIR)/.periplus/real

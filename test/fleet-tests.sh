@@ -6,7 +6,7 @@ fleet=$1
 # First, because it may fail for want of a network: stories of metrics are told with a real Prometheus.
 go run ./test/metrics/get >/dev/null
 trap 'bash test/cli.sh local down --dir "$fleet"' EXIT
-bash test/cli.sh local up --dir "$fleet" --triggers
+bash test/cli.sh local up --dir "$fleet" --members 3 --triggers --prometheus
 PERIPLUS_CONFORMANCE_KUBECONFIG=$fleet/kubeconfig/m1.yaml PERIPLUS_CONFORMANCE_NODES=simulated go test -tags conformance -count=1 -v -timeout 10m ./test/conformance
 go test -tags e2e -count=1 -v -timeout 5m ./test/metrics/...
-PERIPLUS_FLEET=$fleet go test -tags e2e -count=1 -v -parallel 4 -timeout 30m ./test/e2e
+PERIPLUS_FLEET=$fleet go test -tags e2e -count=1 -v -parallel 4 -timeout 45m ./test/e2e

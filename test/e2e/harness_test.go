@@ -47,6 +47,7 @@ type port struct {
 	tekton  tektonclient.Interface
 	hub     versioned.Interface
 	hubKube kubernetes.Interface
+	members []string // that the test is about
 	apps    map[string]versioned.Interface
 	kube    map[string]kubernetes.Interface
 }
@@ -54,34 +55,9 @@ type port struct {
 // newPort makes the namespace and puts the example's workloads and policies in it.
 func newPort(t *testing.T) *port {
 	t.Helper()
-	dir := os.Getenv("PERIPLUS_FLEET")
-	if dir == "" {
-		t.Fatal("PERIPLUS_FLEET must name the directory of a running local fleet: run `make e2e`")
-	}
-	fleet, err := localfleet.Load(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkout, err := localfleet.FindCheckout(here)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &port{t: t, app: "productpage", fleet: fleet, checks: checkout, apps: map[string]versioned.Interface{}, kube: map[string]kubernetes.Interface{}}
-	p.ns = "e2e-" + strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
+	ns := "e2e-" + strings.Trim(regexp.MustCompile(`[^a-z0-9]+`).ReplaceAllString(strings.ToLower(strings.TrimPrefix(t.Name(), "Test")), "-"), "-")
 	// What is cut off, and an earlier run on the same fleet, still have names of their own.
-	p.ns = fmt.Sprintf("%s-%04x", strings.Trim(p.ns[:min(len(p.ns), 40)], "-"), rand.IntN(1<<16)) // #nosec G404 -- a name.
-	hub := must(fleet.RESTConfig("hub", ""))(t)
-	hub.QPS = -1
-	p.tekton, p.hub, p.hubKube = must(tektonclient.NewForConfig(hub))(t), must(versioned.NewForConfig(hub))(t), must(kubernetes.NewForConfig(hub))(t)
-	for _, m := range members {
-		c := must(fleet.RESTConfig(m, ""))(t)
-		c.QPS = -1
-		p.apps[m], p.kube[m] = must(versioned.NewForConfig(c))(t), must(kubernetes.NewForConfig(c))(t)
-	}
+	p := openPort(t, fmt.Sprintf("%s-%04x", strings.Trim(ns[:min(len(ns), 40)], "-"), rand.IntN(1<<16)), members) // #nosec G404 -- a name.
 	for _, c := range append([]string{"hub"}, members...) {
 		p.apply(c, fmt.Sprintf("{apiVersion: v1, kind: Namespace, metadata: {name: %s}}", p.ns))
 		t.Cleanup(func() {
@@ -103,6 +79,37 @@ metadata: {name: approvers, namespace: %[1]s}
 roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: periplus-approver}
 subjects: [{kind: Group, name: sre, apiGroup: rbac.authorization.k8s.io}]
 `, p.ns))
+	return p
+}
+
+// openPort reaches the fleet, and makes nothing there.
+func openPort(t *testing.T, ns string, members []string) *port {
+	t.Helper()
+	dir := os.Getenv("PERIPLUS_FLEET")
+	if dir == "" {
+		t.Fatal("PERIPLUS_FLEET must name the directory of a running local fleet: run `make e2e`")
+	}
+	fleet, err := localfleet.Load(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkout, err := localfleet.FindCheckout(here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &port{t: t, ns: ns, app: "productpage", fleet: fleet, checks: checkout, members: members, apps: map[string]versioned.Interface{}, kube: map[string]kubernetes.Interface{}}
+	hub := must(fleet.RESTConfig("hub", ""))(t)
+	hub.QPS = -1
+	p.tekton, p.hub, p.hubKube = must(tektonclient.NewForConfig(hub))(t), must(versioned.NewForConfig(hub))(t), must(kubernetes.NewForConfig(hub))(t)
+	for _, m := range members {
+		c := must(fleet.RESTConfig(m, ""))(t)
+		c.QPS = -1
+		p.apps[m], p.kube[m] = must(versioned.NewForConfig(c))(t), must(kubernetes.NewForConfig(c))(t)
+	}
 	return p
 }
 
@@ -259,7 +266,7 @@ func (p *port) scene() string {
 		out, _ := p.command("", "hub", "", "kubectl", append(c, "-n", p.ns)...)
 		b.WriteString(out + "\n")
 	}
-	for _, m := range members {
+	for _, m := range p.members {
 		out, _ := p.command("", m, "", "kubectl", "get", "cafedeployments,inplacesets,pods", "-n", p.ns)
 		b.WriteString(m + ":\n" + out + "\n")
 	}

@@ -34,7 +34,7 @@ func (p *port) watch(image string, unavailable int32) *lookout {
 	l := &lookout{pods: map[string]map[string]*corev1.Pod{}, allows: map[string]int32{}, limits: map[string]int32{}, image: image}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.t.Cleanup(cancel)
-	for _, m := range members {
+	for _, m := range p.members {
 		for _, u := range []string{"dca", "dcb"} {
 			l.limits[m+"/"+u] = unavailable
 		}
