@@ -52,11 +52,14 @@ func saidInFull(m *Model) string {
 	return m.Verdict.Text + " · " + m.Verdict.Command
 }
 
-// verdictKey is what makes a verdict another one. Counts of pods are said where the units are.
+// reasonCarrying is that of a ClusterHop whose members are worked on (stage.ReasonCarrying: the frame of stages is no part of the CLI).
+const reasonCarrying = "CarryingMembers"
+
+// verdictKey is what makes a verdict another one. Counts of pods are said where the units are; where a release is carried to members, what their runs are at is said nowhere else.
 func verdictKey(m *Model) string {
 	v := m.Verdict
 	key := fmt.Sprint(v.State, v.Stage, v.Reason, v.Attempt, v.Step, v.Also, v.Command)
-	if v.asked {
+	if v.asked || v.Reason == reasonCarrying {
 		key += v.For
 	}
 	if v.State == StateStarting {

@@ -29,6 +29,13 @@ func TestChanges(t *testing.T) {
 		st.stage("canary-m1", "Canary", s, stages.RunStatus{Members: []stages.MemberProgress{gone}, Waiting: w})
 		return st.model(m)
 	}
+	carrying := func(at string) func(*testing.T) *Model {
+		return func(t *testing.T) *Model {
+			st := newStory(t).started()
+			st.stage("hop-m2", "ClusterHop", s, stages.RunStatus{Waiting: &stages.Waiting{Reason: "CarryingMembers", For: "working on m2 (" + at + ")"}})
+			return st.model(m)
+		}
+	}
 	for _, tc := range []struct {
 		name          string
 		before, after func(*testing.T) *Model
@@ -53,6 +60,10 @@ func TestChanges(t *testing.T) {
 				"guard no-restarts on m1: Pass, 0",
 				"productpage-v2: Running canary-m1 · m1/dcb: 0 of 1 pods updated, 0 available · until 12:25",
 			},
+		},
+		{
+			"what a carried run is at is said each time it changes", carrying("PipelineRun x-hop-m2 is about to be made"), carrying("PipelineRun x-hop-m2: Running: Tasks Completed: 1"),
+			[]string{"productpage-v2: Running hop-m2 · working on m2 (PipelineRun x-hop-m2: Running: Tasks Completed: 1)"},
 		},
 		{
 			"a pod that does not get on is said once, with its reason",
