@@ -156,6 +156,21 @@ func (p *port) page(name string) []chapter {
 	return must(readChapters(string(raw)))(p.t)
 }
 
+// What the page shows of its files is in them, to the letter.
+func TestTheTutorialsExcerptsAreOfItsFiles(t *testing.T) {
+	page := string(must(os.ReadFile("../../docs/tutorial.md"))(t))
+	policies := string(must(os.ReadFile("../../docs/examples/tutorial/policies.yaml"))(t))
+	excerpts := regexp.MustCompile("(?ms)^```yaml\n(.*?)^```$").FindAllStringSubmatch(page, -1)
+	for _, e := range excerpts {
+		if !strings.Contains(policies, e[1]) {
+			t.Errorf("policies.yaml does not have\n%s", e[1])
+		}
+	}
+	if len(excerpts) == 0 {
+		t.Error("the page has no excerpt")
+	}
+}
+
 func TestReadingThePagesCommands(t *testing.T) {
 	got, err := readChapters("# A page\n\n<!-- yours alone: no -->\n```sh\nmake up\n```\n\n```sh\ncd x\n\nls # all\n```\n\n## Two\n\n```\nnot me\n```\n\n<!-- ends with 3 -->\n```sh\nfalse\n```\n\n```yaml\nnor: me\n```\n")
 	want := []chapter{{"", []typed{{"cd x", 0}, {"ls # all", 0}}}, {"Two", []typed{{"false", 3}}}}

@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/tools/cache"
 )
@@ -88,5 +90,24 @@ func (l *lives) report(p *port) {
 	}
 	if len(l.app) == 0 {
 		p.t.Errorf("no application was ever seen to run; seen were %v", slices.Sorted(maps.Keys(l.ran)))
+	}
+}
+
+func TestAnApplicationThatBeginsAnewOnItsImageIsAFault(t *testing.T) {
+	l := &lives{app: map[string][2]string{}, ran: map[string]map[string]bool{}}
+	runs := func(image, container string) {
+		l.see("m1", &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "shop-dca-1"}, Status: corev1.PodStatus{ContainerStatuses: []corev1.ContainerStatus{
+			{Name: "app", Image: "registry.example/" + image, ContainerID: container, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}}})
+	}
+	runs("shop:v1", "a")
+	runs("shop:v1", "a")
+	runs("shop:v2", "b")
+	runs("shop:v1", "c")
+	if len(l.faults) != 0 || l.pods("m1", "shop:v2") != 1 || l.pods("m2", "shop:v2") != 0 {
+		t.Errorf("a change of the image is taken for a fault, or not counted: %v, %v", l.faults, l.ran)
+	}
+	runs("shop:v1", "d")
+	if len(l.faults) != 1 {
+		t.Errorf("the same image in another container is no fault: %v", l.faults)
 	}
 }

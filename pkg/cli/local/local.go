@@ -67,6 +67,14 @@ The fleet is up. To use it:
   periplus local status
   periplus local down
 `, localfleet.BinDir(state.Source), fleet.Kubeconfig("all"), state.MemberNames()[0])
+	if err != nil || !state.Prometheus {
+		return err
+	}
+	address, err := fleet.Address(localfleet.Fleet, localfleet.PartPrometheus)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "Prometheus answers at http://%s\n", address)
 	return err
 }
 
