@@ -380,7 +380,7 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 			open = append(open, fmt.Sprintf("%s: %d of %d pods updated, %d available", u.Ref(), c.Updated, want, c.UpdatedAvailable))
 		}
 		for j := range u.Pods {
-			p.wake(u.Pods[j].AvailableAt)
+			p.wake(u.Pods[j].LookAgainAt)
 		}
 	}
 	if len(open) > 0 {

@@ -287,7 +287,7 @@ func (p *goingBack) settle(context.Context) (*Outcome, error) {
 func (p *goingBack) unsettled(t *v1alpha1.Touched, u *workload.Unit) {
 	c := u.Count()
 	for i := range u.Pods {
-		p.run.wakeAt = earlier(p.run.wakeAt, u.Pods[i].AvailableAt)
+		p.run.wakeAt = earlier(p.run.wakeAt, u.Pods[i].LookAgainAt)
 	}
 	if !p.there(t, u) || c.UpdatedAvailable >= u.Replicas {
 		return

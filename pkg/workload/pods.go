@@ -154,11 +154,26 @@ func (p *Pod) fill(pod *corev1.Pod, minReadySeconds int32, now time.Time) {
 	p.Available = inplace.Available(pod, minReadySeconds, now)
 	p.Restarts, p.Begun = inplace.RestartsSince(pod), inplace.Begun(pod)
 	p.TakenOut = inplace.ClosedFor(pod) != ""
-	p.Failing = isFailing(pod, p.Updated, nil)
+	p.fails(pod, nil, now)
 	if p.Ready && !p.Available {
 		if at := availableAt(pod, minReadySeconds); at.After(now) {
-			p.AvailableAt = at
+			p.LookAgainAt = at
 		}
+	}
+}
+
+// fails finds out whether a pod will not get up by waiting. Where containers are named, those alone count.
+func (p *Pod) fails(pod *corev1.Pod, containers []string, now time.Time) {
+	p.Failing = isFailing(pod, p.Updated, containers)
+	if p.Failing || !p.Started {
+		return
+	}
+	reason, message, in := inplace.NotStarted(pod, containers, now)
+	if reason != "" {
+		p.Failing, p.Reason, p.Message = true, reason, message
+	}
+	if in > 0 && p.LookAgainAt.IsZero() {
+		p.LookAgainAt = now.Add(in)
 	}
 }
 

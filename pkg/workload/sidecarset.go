@@ -247,7 +247,7 @@ func podWithSidecars(pod *corev1.Pod, u *Unit, part sidecar.Part, now time.Time)
 	p.Started = u.Observed && p.Revision == u.UpdateRevision
 	p.Updated = p.Started && !look.ChangingFor(sidecar.Holder(u.Workload))
 	p.fill(pod, 0, now)
-	p.Failing = isFailing(pod, p.Updated, part.Names())
+	p.fails(pod, part.Names(), now)
 	if p.Updated && !p.Available && !p.TakenOut && part.Ready(pod) && wasDownBefore(pod, p.Begun) {
 		p.Available = true
 	}

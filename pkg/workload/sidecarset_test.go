@@ -229,6 +229,30 @@ func TestAPodIsAvailableToASidecarReleaseByTheSidecarsDoing(t *testing.T) {
 	}
 }
 
+// The kubelet never says why a native sidecar that ended well is not started again.
+func TestASidecarThatIsNotStartedAgainFailsAfterAMinute(t *testing.T) {
+	ended := func(ago time.Duration) func(*corev1.Pod) {
+		return func(p *corev1.Pod) {
+			p.Annotations[appsv1alpha1.AnnotationUpdate] = `{"time":"2026-03-01T11:50:00Z","holder":"SidecarSet/mesh","containers":[{"name":"proxy","image":"proxy:v1","containerID":"c1"}]}`
+			p.Status.ContainerStatuses[1] = corev1.ContainerStatus{Name: "proxy", State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ContainerID: "c1", Reason: "Completed", FinishedAt: metav1.NewTime(noon.Add(-ago))}}}
+			p.Status.Conditions[0].Status, p.Status.Conditions[1].Status = corev1.ConditionFalse, corev1.ConditionFalse
+		}
+	}
+	for _, tc := range []struct {
+		ago     time.Duration
+		failing bool
+		again   time.Time
+	}{{50 * time.Second, false, noon.Add(10 * time.Second)}, {70 * time.Second, true, time.Time{}}} {
+		units, err := meshPost(t, mesh(), meshPod("a", "dca", "r2", ended(tc.ago))).observe(KindSidecarSet, "mesh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := units[0].Pods[0]; p.Failing != tc.failing || !p.LookAgainAt.Equal(tc.again) || tc.failing && p.Reason != "NotStarted" {
+			t.Errorf("%s ago: %+v", tc.ago, p)
+		}
+	}
+}
+
 func TestAWriteToASidecarSetIsOnePatch(t *testing.T) {
 	const version = `{"op":"replace","path":"/metadata/resourceVersion","value":"7"}`
 	const held = `,{"op":"add","path":"/spec/updateStrategy/partition","value":"100%"}`

@@ -74,8 +74,8 @@ type Pod struct {
 	// Ready and Available as the cluster and the workload count them.
 	Ready     bool
 	Available bool
-	// AvailableAt is when a ready pod becomes available by the passing of time alone; zero where it is already, or is not ready.
-	AvailableAt time.Time
+	// LookAgainAt is when time alone makes something of the pod: a ready one available, or one that is not started again failing. Zero where it does not.
+	LookAgainAt time.Time
 	Terminating bool
 	// ReadyChanged is when the cluster last changed what it says of Ready; zero where it has not said anything.
 	ReadyChanged time.Time

@@ -195,7 +195,7 @@ func whole(w *stage.World, which string) *stage.Outcome {
 // soonest is when time alone makes a pod available.
 func soonest(u *workload.Unit, at time.Time) time.Time {
 	for i := range u.Pods {
-		if t := u.Pods[i].AvailableAt; !t.IsZero() && (at.IsZero() || t.Before(at)) {
+		if t := u.Pods[i].LookAgainAt; !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
 	}
