@@ -30,6 +30,9 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 	locks := p.run.frame.Locks
 	objects := p.inOrder()
 	for _, o := range objects {
+		if out := p.madeAnew(o); out != nil {
+			return out, nil // before it is locked: nobody would let go of it.
+		}
 		err := locks.Check(ctx, p.run.Release, o.First())
 		if held, ok := release.IsHeld(err); ok {
 			return p.locked(ctx, held)
@@ -61,6 +64,16 @@ func (p *moving) lock(ctx context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	return nil, nil
+}
+
+// madeAnew refuses a workload that is another by the name of the one that the release touched.
+func (p *moving) madeAnew(o workload.Object) *Outcome {
+	u := o.First()
+	if t := p.run.Touched(u); t == nil || t.UID == u.UID {
+		return nil
+	}
+	out := Fail(ReasonChanged, fmt.Sprintf("%s: %s %s was deleted and made anew since this release touched it", o.Ref(), u.Kind, u.Workload))
+	return &out
 }
 
 // inOrder are the workloads by member and name, in whatever order the stage names its members.

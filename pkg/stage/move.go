@@ -25,12 +25,10 @@ func (p *moving) touch(ctx context.Context) (*Outcome, error) {
 	var entries []v1alpha1.Touched
 	for _, o := range p.world.Objects() {
 		u := o.First()
-		t := p.run.Touched(u)
-		if t != nil {
-			if t.UID != u.UID {
-				out := Fail(ReasonChanged, fmt.Sprintf("%s: %s %s was deleted and made anew since this release touched it", o.Ref(), u.Kind, u.Workload))
-				return &out, nil
-			}
+		if out := p.madeAnew(o); out != nil {
+			return out, nil
+		}
+		if p.run.Touched(u) != nil {
 			continue
 		}
 		entries = append(entries, v1alpha1.Touched{

@@ -7,6 +7,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/tasks/canary"
 	"github.com/periplus-dev/periplus/tasks/rollback"
 	"github.com/periplus-dev/periplus/tasks/sidecarupgrade"
@@ -100,6 +101,56 @@ func TestAUnitWithoutAPodToMoveIsLetGoForThoseThatAreCreated(t *testing.T) {
 	c.ends(v, "Succeeded")
 	if got := web.partitions(); got != "dca 0, dcb 0" {
 		t.Errorf("partitions %s", got)
+	}
+}
+
+func TestACanaryLetsNoUnitGoThatHasNoPods(t *testing.T) {
+	s, c, web := newMeshSea(t, "dca:4", "dcb:0")
+	c.ends(s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", `{`+meshV2+`,"pods":"25%"}`), "Succeeded")
+	if got := web.partitions(); got != "dca 75%, dcb 100%" {
+		t.Errorf("partitions %s: whatever is created in dcb would be of the canary's revision", got)
+	}
+}
+
+func TestAUnitThatIsScaledToNoneInTheMiddleGoesOnByItsStepsWhenItIsBack(t *testing.T) {
+	s, c, web := newMeshSea(t, "dca:4")
+	v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`,"by":1,"confirm":{"approvers":{"users":["bob"]}}}`)
+	c.asks(v, "up-group-2")
+	web.scale("dca", 0)
+	c.sailUntil(v, 10, func() bool { return strings.Contains(v.message(), "scaled to none") })
+	for range 3 {
+		v.pass()
+		c.turn()
+	}
+	if p := web.unit("dca").Partition; !plan.SidecarsHeld(p) {
+		t.Errorf("the partition is %s: all that is created gets the new sidecars, and nobody was asked", p)
+	}
+}
+
+func TestPodsThatComeToWaitForTheirCreationInTheMiddleAreNotTakenForDone(t *testing.T) {
+	wait := func(u *ship) { // as when somebody says drain: true, and no pod has the gate.
+		u.Waiting, u.WaitingFor, u.Pods, u.Replicas = 4, "they have no gate", nil, 0
+	}
+	for leave, want := range map[string]string{"Fail": "ProgressDeadlineExceeded", "Leave": "Succeeded"} {
+		s, c, web := newMeshSea(t, "dca:4")
+		v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`,"by":2,"progressDeadline":"1m","onWaitingForCreation":"`+leave+`"}`)
+		c.sailUntil(v, 20, func() bool { return web.updated() == "dca 1" })
+		web.change(wait)
+		c.ends(v, want)
+		if leave == "Fail" && !strings.Contains(v.message(), "m1/dca: 4 pods get revision rev-v2 only when they are created anew: they have no gate") {
+			t.Error(v.message())
+		}
+	}
+}
+
+func TestASidecarSetThatIsMadeAnewInTheMiddleIsNotLocked(t *testing.T) {
+	s, c, web := newMeshSea(t, "dca:4")
+	v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`,"by":1,"confirm":{"approvers":{"users":["bob"]}}}`)
+	c.asks(v, "up-group-2")
+	web.change(func(u *ship) { u.UID, u.Lock = "another", nil })
+	c.ends(v, "ChangedBySomebodyElse")
+	if lock := web.unit("dca").Lock; lock != nil {
+		t.Errorf("nobody lets go of its lock: %+v", lock)
 	}
 }
 
