@@ -377,6 +377,9 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 		case c.UpdatedAvailable < want:
 			open = append(open, fmt.Sprintf("%s: %d of %d pods updated, %d available", u.Ref(), c.Updated, want, c.UpdatedAvailable))
 		}
+		if u.Waiting > 0 && !p.LeaveWaiting { // since the first move: fits has looked before. They are not done because nobody counts them.
+			open = append(open, fmt.Sprintf("%s: %d pods get revision %s only when they are created anew: %s", u.Ref(), u.Waiting, u.UpdateRevision, u.WaitingFor))
+		}
 		for j := range u.Pods {
 			p.wake(u.Pods[j].LookAgainAt)
 		}

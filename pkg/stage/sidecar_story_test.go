@@ -143,17 +143,6 @@ func TestPodsThatComeToWaitForTheirCreationInTheMiddleAreNotTakenForDone(t *test
 	}
 }
 
-func TestASidecarSetThatIsMadeAnewInTheMiddleIsNotLocked(t *testing.T) {
-	s, c, web := newMeshSea(t, "dca:4")
-	v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`,"by":1,"confirm":{"approvers":{"users":["bob"]}}}`)
-	c.asks(v, "up-group-2")
-	web.change(func(u *ship) { u.UID, u.Lock = "another", nil })
-	c.ends(v, "ChangedBySomebodyElse")
-	if lock := web.unit("dca").Lock; lock != nil {
-		t.Errorf("nobody lets go of its lock: %+v", lock)
-	}
-}
-
 func TestAPatchOfWhatASidecarSetCannotHoldIsRefused(t *testing.T) {
 	for name, spec := range map[string]struct{ change, reason, want string }{
 		"the network of the host":      {`{"patch":{"spec":{"hostNetwork":true}}}`, "InvalidSpec", "hostNetwork"},
