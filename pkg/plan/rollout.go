@@ -22,6 +22,8 @@ type Want struct {
 	Member  string
 	Unit    string
 	Updated int32
+	// All pods that the unit has, and will have: what is created in it from then on is of the new revision, too.
+	All bool
 }
 
 // Step is a state of the units that is brought about, settles and is judged before the next.
@@ -44,7 +46,7 @@ func Canary(units []Unit, pods intstr.IntOrString, unit string) []Step {
 		if err != nil {
 			continue // refused by CheckCanary.
 		}
-		wants = append(wants, Want{Member: u.Member, Unit: u.Name, Updated: min(n, u.Replicas)})
+		wants = append(wants, Want{Member: u.Member, Unit: u.Name, Updated: min(n, u.Replicas), All: isAll(pods)})
 	}
 	where := "each unit"
 	if unit != "" {
@@ -131,7 +133,7 @@ func stepTo(units []Unit, name string, updated intstr.IntOrString) Step {
 			continue
 		}
 		if n, err := Count(updated, u.Replicas); err == nil {
-			s.Wants = append(s.Wants, Want{Member: u.Member, Unit: u.Name, Updated: min(n, u.Replicas)})
+			s.Wants = append(s.Wants, Want{Member: u.Member, Unit: u.Name, Updated: min(n, u.Replicas), All: isAll(updated)})
 		}
 	}
 	return s
@@ -168,12 +170,15 @@ func ramp(units []Unit, name string, by *intstr.IntOrString) []Step {
 			if i == total {
 				updated = u.Replicas
 			}
-			s.Wants = append(s.Wants, Want{Member: u.Member, Unit: u.Name, Updated: updated})
+			s.Wants = append(s.Wants, Want{Member: u.Member, Unit: u.Name, Updated: updated, All: i == total})
 		}
 		out = append(out, s)
 	}
 	return out
 }
+
+// isAll says whether a count is of all pods, however many there are.
+func isAll(count intstr.IntOrString) bool { return count.String() == "100%" }
 
 func checkCount(u Unit, count intstr.IntOrString, p *field.Path) field.ErrorList {
 	n, err := Count(count, u.Replicas)

@@ -326,14 +326,14 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 	return nil, nil
 }
 
-// opensTo says whether a unit of a SidecarSet that has no pod to move is let go all the same, once the stage has come to it: its partition also says what pods get
-// that are created.
+// opensTo says whether a unit of a SidecarSet that has no pod to move is let go all the same, once the stage has come to bring all of it to the revision: its partition
+// also says what pods get that are created. A canary of none is none of all; and one that was scaled to none in the middle goes on by its steps when its pods are back.
 func (p *moving) opensTo(u *workload.Unit) bool {
-	if u.Kind != workload.KindSidecarSet || u.Replicas > 0 || !plan.SidecarsHeld(u.Partition) {
+	if u.Kind != workload.KindSidecarSet || u.Replicas > 0 || p.state.Units[u.Ref()] || !plan.SidecarsHeld(u.Partition) {
 		return false
 	}
 	return slices.ContainsFunc(p.steps[:p.state.Step+1], func(s plan.Step) bool {
-		return slices.ContainsFunc(s.Wants, func(w plan.Want) bool { return w.Member == u.Member && w.Unit == u.Name })
+		return slices.ContainsFunc(s.Wants, func(w plan.Want) bool { return w.All && w.Member == u.Member && w.Unit == u.Name })
 	})
 }
 
