@@ -299,15 +299,26 @@ func (a *sidecarSets) Get(ctx context.Context, s Session, member, _, name string
 }
 
 // sidecarPartitions write partitions of units, and hold back units that come later. Where every unit is held, the set is: units that are gone leave nothing behind.
+//
+// Whoever labels pods makes units, and more of them than a set can name must keep nobody from stopping or going back: then those that are held are not named, and where
+// nothing is held in any, the set is let go as a whole.
 func sidecarPartitions(o Object, some map[string]intstr.IntOrString) []op {
-	whole := o.whole(some)
-	ops := []op{{"add", "/spec/updateStrategy/partition", plan.Held()}}
+	whole, others := o.whole(some), plan.Held()
+	allHeld, allGo := true, true
 	for _, p := range whole {
-		if p != plan.Held() {
-			return append(ops, op{"add", "/spec/updateStrategy/partitions", whole})
-		}
+		allHeld, allGo = allHeld && p == plan.Held(), allGo && !plan.SidecarsHeld(&p)
 	}
-	if o.First().partitioned {
+	switch tooMany := len(whole) > appsv1alpha1.MaxSidecarSetUnits; {
+	case tooMany && allGo:
+		others, whole = intstr.FromInt32(0), nil
+	case tooMany, allHeld:
+		maps.DeleteFunc(whole, func(_ string, p intstr.IntOrString) bool { return p == plan.Held() })
+	}
+	ops := []op{{"add", "/spec/updateStrategy/partition", others}}
+	switch {
+	case len(whole) > 0:
+		ops = append(ops, op{"add", "/spec/updateStrategy/partitions", whole})
+	case o.First().partitioned:
 		ops = append(ops, op{Op: "remove", Path: "/spec/updateStrategy/partitions"})
 	}
 	return ops

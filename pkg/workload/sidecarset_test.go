@@ -259,6 +259,14 @@ func TestAWriteToASidecarSetIsOnePatch(t *testing.T) {
 	partitions := func(s *appsv1alpha1.SidecarSet) {
 		s.Spec.UpdateStrategy.Partitions = map[string]intstr.IntOrString{"dca": intstr.FromInt32(0), "dcb": plan.Held()}
 	}
+	many := func(dcb intstr.IntOrString) func(*appsv1alpha1.SidecarSet) {
+		return func(s *appsv1alpha1.SidecarSet) {
+			s.Spec.UpdateStrategy.Partitions = map[string]intstr.IntOrString{"dca": intstr.FromInt32(0), "dcb": dcb}
+			for i := range appsv1alpha1.MaxSidecarSetUnits {
+				s.Status.Units = append(s.Status.Units, appsv1alpha1.SidecarSetUnit{Name: fmt.Sprint("by-a-label-", i), Pods: 1})
+			}
+		}
+	}
 	v2 := func(t *corev1.PodTemplateSpec) *corev1.PodTemplateSpec {
 		t.Spec.Containers[0].Image, t.Spec.Volumes = "proxy:v2", nil
 		return t
@@ -272,6 +280,16 @@ func TestAWriteToASidecarSetIsOnePatch(t *testing.T) {
 		{"one unit moves, and all others are held, those that come too", func(*appsv1alpha1.SidecarSet) {}, func(Object) Write {
 			return Write{Partitions: map[string]intstr.IntOrString{"dca": intstr.FromString("50%")}}
 		}, version + held + `,{"op":"add","path":"/spec/updateStrategy/partitions","value":{"dca":"50%","dcb":"100%"}}`},
+		{"of more units than it can name those that are held are not named", many(intstr.FromInt32(2)), func(Object) Write {
+			return Write{Partitions: map[string]intstr.IntOrString{"dca": intstr.FromInt32(1)}}
+		}, version + held + `,{"op":"add","path":"/spec/updateStrategy/partitions","value":{"dca":1,"dcb":2}}`},
+		{"nor any where nothing is held in them, as on the way back", many(intstr.FromInt32(0)), func(o Object) Write {
+			all := o.Held()
+			for unit := range all {
+				all[unit] = intstr.FromInt32(0)
+			}
+			return Write{Partitions: all}
+		}, version + `,{"op":"add","path":"/spec/updateStrategy/partition","value":0},{"op":"remove","path":"/spec/updateStrategy/partitions"}`},
 		{"where all are held nothing is left of units", partitions, func(o Object) Write { return Write{Partitions: o.Held(), Unlock: true} },
 			version + held + `,{"op":"remove","path":"/spec/updateStrategy/partitions"},{"op":"remove","path":"/metadata/annotations/stages.periplus.dev~1lock"}`},
 		{"and nothing is taken away that is not there", func(*appsv1alpha1.SidecarSet) {}, func(o Object) Write { return Write{Partitions: o.Held()} }, version + held},
