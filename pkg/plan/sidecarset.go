@@ -81,7 +81,9 @@ type SidecarSetState struct {
 	Spread bool
 	// Current is the revision that pods stay on, Update the one of the spec.
 	Current, Update string
-	Pods            []SidecarPod
+	// Before is the revision that a release which holds the set's lock found it on; empty where none holds it.
+	Before string
+	Pods   []SidecarPod
 	// Applications has those workloads whose own limits are known.
 	Applications map[string]*SidecarApplication
 	// Budgets names the disruption budgets that a pod is under, and Left says how many pods one of them still lets go; nil where there are none.
@@ -268,9 +270,15 @@ func (s *SidecarSetState) leftOf(sizes, missing map[string]int32) func(string) i
 
 // SidecarRevision is the revision that pods of a set stay on from now: the update revision once every pod that can get there runs it with sidecars that are up,
 // whatever its application does. Where there is no such pod it is the one that is held, if any is: a revision that nobody runs has proven nothing.
+//
+// While a release holds the set, the one that it found is what was proven: that is the one at once where the set is taken back to it, so that no pod is created with
+// what is taken back, be there pods or not; and no other is before nothing is held back any more, though canaries be all the pods that are left.
 func SidecarRevision(s SidecarSetState) string {
-	if s.Current == "" {
+	if s.Current == "" || s.Before != "" && s.Before == s.Update {
 		return s.Update
+	}
+	if s.Before != "" && s.Held() {
+		return s.Current
 	}
 	proven := false
 	for i := range s.Pods {

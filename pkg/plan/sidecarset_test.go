@@ -122,22 +122,28 @@ func TestAnApplicationKeepsItsOwnLimit(t *testing.T) {
 }
 
 func TestTheRevisionThatPodsStayOn(t *testing.T) {
-	for _, c := range []struct{ name, pods, partition, current, want string }{
-		{"the first one", "1", "", "", "r2"},
-		{"the old one while pods are on it", "2 1", "", "r1", "r1"},
-		{"the new one once all run it", "2 2", "", "r1", "r2"},
-		{"not before their sidecars are up", "2 2~", "", "r1", "r1"},
-		{"whatever their applications do", "2 2-", "", "r1", "r2"},
-		{"pods that wait for their creation hold nothing", "2 1s", "", "r1", "r2"},
-		{"the new one once all run it, though a release has let go meanwhile and holds all back", "2 2", "100%", "r1", "r2"},
-		{"the old one while pods are held back on it", "2 1", "1", "r1", "r1"},
-		{"the old one where all is held back and no pod can get to the new one", "1s 1s", "100%", "r1", "r1"},
-		{"the new one where pods that were created run it, and no other can get there", "2 1s", "100%", "r1", "r2"},
-		{"the old one where there are no pods and all is held back", "", "100%", "r1", "r1"},
-		{"the new one where there are none and nothing is", "", "", "r1", "r2"},
-		{"the old one while pods that were not selected are on it", "2 1u", "", "r1", "r1"},
+	for _, c := range []struct{ name, pods, partition, current, before, want string }{
+		{"the first one", "1", "", "", "", "r2"},
+		{"the old one while pods are on it", "2 1", "", "r1", "", "r1"},
+		{"the new one once all run it", "2 2", "", "r1", "", "r2"},
+		{"not before their sidecars are up", "2 2~", "", "r1", "", "r1"},
+		{"whatever their applications do", "2 2-", "", "r1", "", "r2"},
+		{"pods that wait for their creation hold nothing", "2 1s", "", "r1", "", "r2"},
+		{"the new one once all run it, though a release has let go meanwhile and holds all back", "2 2", "100%", "r1", "", "r2"},
+		{"the old one while pods are held back on it", "2 1", "1", "r1", "", "r1"},
+		{"the old one where all is held back and no pod can get to the new one", "1s 1s", "100%", "r1", "", "r1"},
+		{"the new one where pods that were created run it, and no other can get there", "2 1s", "100%", "r1", "", "r2"},
+		{"the old one where there are no pods and all is held back", "", "100%", "r1", "", "r1"},
+		{"the new one where there are none and nothing is", "", "", "r1", "", "r2"},
+		{"not the new one where canaries of a release are all the pods that are left", "2", "100%", "r1", "r1", "r1"},
+		{"the new one of a release once nothing is held back any more", "2 2", "", "r1", "r1", "r2"},
+		{"nor by a release while pods are on the old one", "2 1", "", "r1", "r1", "r1"},
+		{"the one that a release found, as soon as it takes the set back to it", "3 3 2", "100%", "r3", "r2", "r2"},
+		{"also where there are no pods to show it", "", "100%", "r3", "r2", "r2"},
+		{"also where all pods keep what is taken back until they are created anew", "3s 3s", "100%", "r3", "r2", "r2"},
+		{"the old one while pods that were not selected are on it", "2 1u", "", "r1", "", "r1"},
 	} {
-		if got := SidecarRevision(SidecarSetState{Partition: intOr(c.partition), Current: c.current, Update: "r2", Pods: sidecarPods(c.pods)}); got != c.want {
+		if got := SidecarRevision(SidecarSetState{Partition: intOr(c.partition), Current: c.current, Before: c.before, Update: "r2", Pods: sidecarPods(c.pods)}); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}

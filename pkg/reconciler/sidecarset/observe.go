@@ -2,6 +2,7 @@ package sidecarset
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
 	"github.com/periplus-dev/periplus/pkg/overlay"
 	"github.com/periplus-dev/periplus/pkg/plan"
@@ -175,6 +177,15 @@ func problemsOf(set *v1alpha1.SidecarSet) []string {
 	return out
 }
 
+// foundBy is the revision on which a release found the set, as the lock tells that it holds; empty where there is none, or none that can be read.
+func foundBy(set *v1alpha1.SidecarSet) string {
+	var lock stages.Lock
+	if text, ok := set.Annotations[stages.AnnotationLock]; !ok || json.Unmarshal([]byte(text), &lock) != nil {
+		return ""
+	}
+	return lock.Previous.Revision
+}
+
 // decide fills in the revisions and the plan.
 func (r *reconciler) decide(p *pass) error {
 	strategy := &p.set.Spec.UpdateStrategy
@@ -189,7 +200,7 @@ func (r *reconciler) decide(p *pass) error {
 	}
 	p.state = plan.SidecarSetState{
 		Partition: strategy.Partition, Partitions: strategy.Partitions, MaxUnavailable: strategy.MaxUnavailable, Paused: strategy.Paused, Spread: strategy.Scatter != "",
-		Current: p.set.Status.CurrentRevision, Update: p.update,
+		Current: p.set.Status.CurrentRevision, Update: p.update, Before: foundBy(p.set),
 	}
 	order := orderOf(strategy)
 	for _, seen := range p.pods {

@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/informers"
 	kubefake "k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -23,9 +24,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
+	stages "github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/client/clientset/versioned/fake"
 	"github.com/periplus-dev/periplus/pkg/client/informers/externalversions"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/plan"
 	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
 
@@ -318,6 +321,35 @@ func appIDs(p *plant) string {
 		out = append(out, pod.Status.ContainerStatuses[0].ContainerID)
 	}
 	return strings.Join(out, " ")
+}
+
+// A release brought v2 where there was no pod to show it, and takes it back: what is created from then on is of v1, not of what was taken back.
+func TestNewPodsNeverGetWhatAReleaseTakesBack(t *testing.T) {
+	for name, pods := range map[string]int{"no pods": 0, "pods that run it": 3} {
+		p := newPlant(t, pods, `{maxUnavailable: "100%"}`)
+		p.settle(3, name+", at first")
+		v1 := p.set().Status.UpdateRevision
+		p.release(v1, "v2", intstr.FromInt32(0))
+		p.settle(3, name+", released")
+		if s := p.set().Status; s.InjectionRevision == v1 || s.CurrentRevision == v1 {
+			t.Fatalf("%s: it was not brought: %+v", name, s)
+		}
+		p.release(v1, "v1", plan.Held())
+		p.run()
+		if s := p.set().Status; s.InjectionRevision != v1 || s.CurrentRevision != v1 {
+			t.Errorf("%s: on the way back new pods get %s of %+v, want %s", name, s.InjectionRevision, s, v1)
+		}
+	}
+}
+
+// release writes what one does that found the set on a revision.
+func (p *plant) release(found, tag string, partition intstr.IntOrString) {
+	p.tb.Helper()
+	p.image(tag)
+	set := p.set()
+	set.Annotations = map[string]string{stages.AnnotationLock: `{"release":"web-1","previous":{"revision":"` + found + `"}}`}
+	set.Spec.UpdateStrategy.Partition = &partition
+	p.ok(p.apps.Tracker().Update(v1alpha1.SchemeGroupVersion.WithResource("sidecarsets"), set, ""))
 }
 
 func TestAReplayChangesNothing(t *testing.T) {
