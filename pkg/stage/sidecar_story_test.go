@@ -127,6 +127,33 @@ func TestAUnitThatIsScaledToNoneInTheMiddleGoesOnByItsStepsWhenItIsBack(t *testi
 	}
 }
 
+func TestPodsThatComeToWaitForTheirCreationInTheMiddleAreNotTakenForDone(t *testing.T) {
+	wait := func(u *ship) { // as when somebody says drain: true, and no pod has the gate.
+		u.Waiting, u.WaitingFor, u.Pods, u.Replicas = 4, "they have no gate", nil, 0
+	}
+	for leave, want := range map[string]string{"Fail": "ProgressDeadlineExceeded", "Leave": "Succeeded"} {
+		s, c, web := newMeshSea(t, "dca:4")
+		v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`,"by":2,"progressDeadline":"1m","onWaitingForCreation":"`+leave+`"}`)
+		c.sailUntil(v, 20, func() bool { return web.updated() == "dca 1" })
+		web.change(wait)
+		c.ends(v, want)
+		if leave == "Fail" && !strings.Contains(v.message(), "m1/dca: 4 pods get revision rev-v2 only when they are created anew: they have no gate") {
+			t.Error(v.message())
+		}
+	}
+}
+
+func TestASidecarSetThatIsMadeAnewInTheMiddleIsNotLocked(t *testing.T) {
+	s, c, web := newMeshSea(t, "dca:4")
+	v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`,"by":1,"confirm":{"approvers":{"users":["bob"]}}}`)
+	c.asks(v, "up-group-2")
+	web.change(func(u *ship) { u.UID, u.Lock = "another", nil })
+	c.ends(v, "ChangedBySomebodyElse")
+	if lock := web.unit("dca").Lock; lock != nil {
+		t.Errorf("nobody lets go of its lock: %+v", lock)
+	}
+}
+
 func TestAPatchOfWhatASidecarSetCannotHoldIsRefused(t *testing.T) {
 	for name, spec := range map[string]struct{ change, reason, want string }{
 		"the network of the host":      {`{"patch":{"spec":{"hostNetwork":true}}}`, "InvalidSpec", "hostNetwork"},
