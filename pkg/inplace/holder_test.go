@@ -89,6 +89,11 @@ func TestOneHolderAtATime(t *testing.T) {
 			Input{Wish: Serve, Holder: owner}, WaitHolder, sidecar},
 		{"the owner does not begin a change of a pod that a sidecar set took out of service", newPod(meshed, closed(GateChanging), heldBy(sidecar), unready),
 			Input{Wish: Update, Holder: owner}, WaitHolder, sidecar},
+		{"a sidecar that fails is mended in a pod whose owner waits for its containers alone", newPod(meshed, closed(GateChanging), heldBy(owner), unready),
+			Input{Wish: Update, Holder: sidecar, Failing: true}, NoWait, ""},
+		{"but not while the owner changes the pod", newPod(meshed, closed(GateChanging), heldBy(owner), unready, patched("web:v2", "s2"), record(Record{Holder: owner, Containers: []ContainerBefore{{Name: "app", ContainerID: "A", Image: "web:v1"}}})),
+			Input{Wish: Update, Holder: sidecar, Failing: true}, WaitHolder, owner},
+		{"nor while the pod is still in service", newPod(meshed, closed(GateChanging), heldBy(owner)), Input{Wish: Update, Holder: sidecar, Failing: true}, WaitHolder, owner},
 		{"a gate that was closed by hand is nobody's", newPod(meshed, closed("ByHand"), unready), Input{Wish: Serve, Holder: owner}, NoWait, ""},
 		{"an annotation on a pod whose gate is open holds nothing", newPod(meshed, heldBy(sidecar)), Input{Wish: Update, Holder: owner}, NoWait, ""},
 	} {
@@ -136,6 +141,16 @@ func TestAChangeInServiceIsTwoWritesAndLeavesTheOwnersRevisionAlone(t *testing.T
 	in.Pod = apply(t, pod, step)
 	if step, _ = Next(in); step.Act != Nothing || step.Wait != NoWait || lookAt(in.Pod).HasBegun(sidecar) || holderOf(in.Pod) != "" {
 		t.Errorf("after the end there is %+v to do, and the pod is held by %q", step, holderOf(in.Pod))
+	}
+}
+
+func TestAChangeEndsByWhoeverOpenedTheGate(t *testing.T) {
+	done := Record{Holder: sidecar, Containers: []ContainerBefore{{Name: "mesh", ContainerID: "L", Image: "mesh:v0"}}}
+	pod := newPod(meshed, record(done))
+	pod.Status.ContainerStatuses[1].RestartCount = 1
+	step, err := Next(Input{Pod: pod, Wish: Serve, Holder: sidecar, Now: noon})
+	if err != nil || step.Act != WriteChange || lookAt(apply(t, pod, step)).HasBegun(sidecar) {
+		t.Errorf("the step is %+v, %v; want the record closed", step, err)
 	}
 }
 

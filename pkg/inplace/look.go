@@ -70,9 +70,12 @@ func (l *Look) Holder() string {
 	return ""
 }
 
-// heldByAnother returns who else holds the pod.
-func (l *Look) heldByAnother(holder string) (string, bool) {
+// HeldByAnother returns who else holds the pod. One who waits for nothing but its containers does not hold it from who has one there that is failing.
+func (l *Look) HeldByAnother(holder string, failing bool) (string, bool) {
 	other := l.Holder()
+	if failing && l.closedBy != "" && !l.Changing && !l.unfinished && !l.Ready {
+		return "", false
+	}
 	return other, other != "" && other != holder
 }
 

@@ -30,6 +30,9 @@ type Input struct {
 	Holder string
 	// InService: the pod is changed while it serves. No gate is closed, and nobody is waited for but other holders.
 	InService bool
+	// Failing: a container that is the holder's does not come up. It may be changed though another holder took the pod out of service, where that one waits for nothing
+	// but the containers: neither would come to an end.
+	Failing bool
 	// RevisionLabel that the change writes Revision to; that of the pod's owner, LabelRevision, where empty.
 	RevisionLabel string
 	// Revision and Change are what to update to.
@@ -128,9 +131,10 @@ func Next(in Input) (Step, error) {
 	}
 	switch in.Wish {
 	case Update:
-		if other, ok := in.Look.heldByAnother(in.Holder); ok {
+		if other, ok := in.Look.HeldByAnother(in.Holder, in.Failing); ok {
 			return Step{Wait: WaitHolder, Holder: other}, nil
 		}
+		in.InService = in.InService || in.Look.closedBy != "" && in.Look.closedBy != in.Holder // that one opens the gate.
 		return in.quietly("Taken out of service to be changed to revision "+in.Revision, changeStep)
 	case Leave:
 		return afterQuiet(in, GateLeaving, "Taken out of service to be deleted", func(Input) (Step, error) { return Step{Act: Delete}, nil })
@@ -157,7 +161,7 @@ func serve(in Input) (Step, error) {
 		return in.quietly("Taken out of service to be changed on", goOn)
 	case in.Look.Changing:
 		return Step{Wait: waitOfKubelet(in)}, nil
-	case in.InService && in.Look.earlier().Holder == in.Holder:
+	case (in.InService || gateOpen(in.Pod)) && in.Look.earlier().Holder == in.Holder: // whoever opened the gate.
 		return doneStep(in)
 	case !hasGate(in.Pod) || gateOpen(in.Pod):
 		return takenBack(in)

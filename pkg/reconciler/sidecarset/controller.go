@@ -3,6 +3,7 @@ package sidecarset
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -212,6 +213,7 @@ func setsOf(pod *corev1.Pod) []string {
 			out = append(out, set)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -75,7 +75,7 @@ func (r *reconciler) leave(ctx context.Context, p *pass) error {
 		if err != nil {
 			w.add(err)
 		} else if patch != nil {
-			w.group.Go(func() error { w.add(r.release(ctx, seen.pod, patch)); return nil })
+			w.later(seen.name(), func() error { return r.release(ctx, seen.pod, patch) })
 		}
 	}
 	if err := w.wait(); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	listers "github.com/periplus-dev/periplus/pkg/client/listers/apps/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/inplace"
+	"github.com/periplus-dev/periplus/pkg/loop"
 	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
 
@@ -26,6 +27,23 @@ type gates struct {
 	pods  cache.Indexer
 	sets  listers.SidecarSetLister
 	clock clock.PassiveClock
+}
+
+// WireGates has the events of the informers of pods with LabelSidecars and of SidecarSets enqueue pods, and returns one pass over a pod, and the keys of those that have
+// something to be done.
+func WireGates(kube kubernetes.Interface, pods, sets cache.SharedIndexInformer, c clock.PassiveClock, enqueue func(types.NamespacedName)) (pass func(context.Context, types.NamespacedName) error, keys func() []types.NamespacedName) {
+	g := &gates{kube: kube, pods: pods.GetIndexer(), sets: listers.NewSidecarSetLister(sets.GetIndexer()), clock: c}
+	must(loop.Handle(pods, func(_, pod *corev1.Pod) {
+		if g.mine(pod) {
+			enqueue(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name})
+		}
+	}, func(*corev1.Pod) {}))
+	must(loop.Handle(sets, func(_, _ *v1alpha1.SidecarSet) {}, func(*v1alpha1.SidecarSet) {
+		for _, key := range g.keys() {
+			enqueue(key)
+		}
+	}))
+	return g.open, g.keys
 }
 
 // open the gate of one pod, if it is to be.

@@ -293,6 +293,6 @@ func (p *pass) waitsForCreation(seen *seen) bool {
 }
 
 func heldByAnother(seen *seen, holder string) bool {
-	other := seen.Holder()
-	return other != "" && other != holder
+	_, held := seen.HeldByAnother(holder, seen.failing != "")
+	return held
 }

@@ -352,6 +352,47 @@ func (p *plant) release(found, tag string, partition intstr.IntOrString) {
 	p.ok(p.apps.Tracker().Update(v1alpha1.SchemeGroupVersion.WithResource("sidecarsets"), set, ""))
 }
 
+func TestAFailingChangeThatCannotGoOnInPlaceIsGivenUp(t *testing.T) {
+	for _, strategy := range []string{`{maxUnavailable: 1}`, `{maxUnavailable: 1, drain: true, gracePeriodSeconds: 0}`} {
+		p := newPlant(t, 2, strategy)
+		p.settle(1, "at first")
+		p.image("bad")
+		begun := func() (pod *corev1.Pod) {
+			for _, of := range p.pods() {
+				if look := inplace.LookAt(of); look.ChangingFor("SidecarSet/mesh") {
+					pod = of
+				}
+			}
+			return pod
+		}
+		for range 10 { // the kubelet reports gates, and does not run the image.
+			p.run()
+			if begun() != nil {
+				break
+			}
+			p.kubelet()
+			p.clock.SetTime(p.clock.Now().Add(2 * time.Second))
+		}
+		pod := begun()
+		if pod == nil {
+			t.Fatalf("%s: no pod is changed", strategy)
+		}
+		s := &pod.Status.ContainerStatuses[1]
+		s.Ready, s.State = false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff"}}
+		p.ok(p.kube.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), pod, pod.Namespace))
+		set := p.set()
+		set.Generation++
+		set.Spec.Containers[0].Image, set.Spec.Containers[0].Env = "mesh:v2", []corev1.EnvVar{{Name: "A", Value: "B"}}
+		p.ok(p.apps.Tracker().Update(v1alpha1.SchemeGroupVersion.WithResource("sidecarsets"), set, ""))
+		p.run()
+		for _, pod := range p.pods() {
+			if look := inplace.LookAt(pod); look.HasBegun("SidecarSet/mesh") || pod.Annotations[v1alpha1.AnnotationHolder] != "" {
+				t.Errorf("%s: pod %s is held still, so its owner cannot make it anew: %v", strategy, pod.Name, pod.Annotations)
+			}
+		}
+	}
+}
+
 func TestAReplayChangesNothing(t *testing.T) {
 	p := newPlant(t, 4, `{maxUnavailable: "50%"}`)
 	p.settle(2, "at first")

@@ -99,22 +99,12 @@ func NewController(ctx context.Context, _ configmap.Watcher) *controller.Impl {
 
 // NewGates wires the controller of the readiness gates that came with sidecars.
 func NewGates(ctx context.Context, _ configmap.Watcher) *controller.Impl {
-	sets, pods := sidecarset.Get(ctx), filteredpod.Get(ctx, v1alpha1.LabelSidecars).Informer()
-	g := &gates{kube: kubeclient.Get(ctx), pods: pods.GetIndexer(), sets: sets.Lister(), clock: clock.RealClock{}}
-	impl := loop.New(ctx, loop.Config{
-		Name: GatesName, Concurrency: writesAtOnce, Reconcile: g.open,
-		List: func() ([]types.NamespacedName, error) { return g.keys(), nil },
+	var impl *controller.Impl
+	open, keys := WireGates(kubeclient.Get(ctx), filteredpod.Get(ctx, v1alpha1.LabelSidecars).Informer(), sidecarset.Get(ctx).Informer(), clock.RealClock{},
+		func(key types.NamespacedName) { impl.EnqueueKey(key) })
+	impl = loop.New(ctx, loop.Config{
+		Name: GatesName, Concurrency: writesAtOnce, Reconcile: open, List: func() ([]types.NamespacedName, error) { return keys(), nil },
 	})
-	must(loop.Handle(pods, func(_, pod *corev1.Pod) {
-		if g.mine(pod) {
-			impl.EnqueueKey(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Name})
-		}
-	}, func(*corev1.Pod) {}))
-	must(loop.Handle(sets.Informer(), func(_, _ *v1alpha1.SidecarSet) {}, func(*v1alpha1.SidecarSet) {
-		for _, key := range g.keys() {
-			impl.EnqueueKey(key)
-		}
-	}))
 	return impl
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,14 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 	w.group.SetLimit(r.writesAtOnce)
 	for _, list := range [][]*seen{p.pods, p.strays} {
 		for _, seen := range list {
+			if p.givesUp(seen) {
+				patch, err := inplace.Release(seen.pod, &seen.Look, p.holder)
+				w.add(err)
+				if patch != nil {
+					w.later(seen.name(), func() error { return r.release(ctx, seen.pod, patch) })
+				}
+				continue
+			}
 			wish := inplace.Serve
 			if update[seen.name()] {
 				wish = inplace.Update
@@ -54,11 +63,17 @@ func (r *reconciler) move(ctx context.Context, p *pass) error {
 			p.waits.add(seen.pod, step)
 			p.wakeAfter(step.After)
 			if step.Act != inplace.Nothing {
-				w.group.Go(func() error { w.add(r.take(ctx, p, seen.pod, step)); return nil })
+				w.later(seen.name(), func() error { return r.take(ctx, p, seen.pod, step) })
 			}
 		}
 	}
 	return w.wait()
+}
+
+// givesUp says whether the set takes its hands off a pod in the middle of a change that fails: what is wanted by now does not get there in place, so its owner would
+// wait for ever to make it anew.
+func (p *pass) givesUp(seen *seen) bool {
+	return seen.failing != "" && seen.HasBegun(p.holder) && p.waitsForCreation(seen)
 }
 
 // next asks the engine for the next step of a pod.
@@ -69,6 +84,7 @@ func (r *reconciler) next(p *pass, seen *seen, wish inplace.Wish) (inplace.Step,
 	in := inplace.Input{
 		Pod: pod, Look: &seen.Look, Wish: wish, Holder: p.holder, Revision: p.update, RevisionLabel: sidecar.LabelOf(p.set.Name),
 		// A pod that was taken out of service is brought back, whatever the strategy says by now.
+		Failing:      seen.failing != "",
 		InService:    !sidecar.HasReadinessGate(pod) || !strategy.Drain && !closed,
 		DrainTimeout: drainTimeoutOf(p.set), OnDrainTimeout: strategy.OnDrainTimeout, GracePeriod: gracePeriodOf(p.set), Now: p.now,
 	}
@@ -132,9 +148,19 @@ func (r *reconciler) patch(ctx context.Context, pod *corev1.Pod, patch []byte, s
 // writes are made side by side, and their errors collected.
 type writes struct {
 	group errgroup.Group
+	todo  []write
 	mu    sync.Mutex
 	errs  []error
 }
+
+// write of one pod.
+type write struct {
+	pod string
+	do  func() error
+}
+
+// later makes a write with the others, in the order of the pods' names.
+func (w *writes) later(pod string, do func() error) { w.todo = append(w.todo, write{pod, do}) }
 
 func (w *writes) add(err error) {
 	if err != nil {
@@ -145,6 +171,10 @@ func (w *writes) add(err error) {
 }
 
 func (w *writes) wait() error {
+	slices.SortFunc(w.todo, func(a, b write) int { return strings.Compare(a.pod, b.pod) })
+	for _, of := range w.todo {
+		w.group.Go(func() error { w.add(of.do()); return nil })
+	}
 	_ = w.group.Wait() // errors are in errs.
 	return mostImportant(w.errs)
 }
