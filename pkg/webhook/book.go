@@ -48,6 +48,27 @@ type content struct {
 	*sidecar.Content
 }
 
+// NewInjector returns what the webhook would do with a new pod of a namespace, as a JSON patch, by what caches of SidecarSets and their ControllerRevisions have. It is
+// for those who play the API server. system is Periplus's own namespace. The informer of revisions must not be started yet.
+func NewInjector(sets cache.Indexer, revisions cache.SharedIndexInformer, system string) (func(pod *corev1.Pod, namespace *corev1.Namespace) (patch []byte, skips []string, err error), error) {
+	if err := revisions.AddIndexers(cache.Indexers{byRevision: indexByRevision}); err != nil {
+		return nil, fmt.Errorf("indexing ControllerRevisions: %w", err)
+	}
+	b := &book{sets: listers.NewSidecarSetLister(sets), revisions: revisions.GetIndexer(), system: system, matchers: map[string]matcher{}, contents: map[string]content{}}
+	return b.patch, nil
+}
+
+// patch that puts the sidecars of all sets that mean a pod into it, and the sets that were left out.
+func (b *book) patch(pod *corev1.Pod, namespace *corev1.Namespace) (patch []byte, skips []string, err error) {
+	wants, err := b.wants(pod, namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	addition := sidecar.Inject(pod, wants)
+	patch, err = addition.Patch(pod)
+	return patch, addition.Skips, err
+}
+
 // wants are the sets that mean a pod of a namespace.
 func (b *book) wants(pod *corev1.Pod, namespace *corev1.Namespace) ([]sidecar.Want, error) {
 	sets, err := b.sets.List(labels.Everything())

@@ -12,8 +12,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
-
-	"github.com/periplus-dev/periplus/pkg/sidecar"
 )
 
 const (
@@ -114,13 +112,7 @@ func (h *handler) decide(ctx context.Context, request *admissionv1.AdmissionRequ
 	if err != nil {
 		return nil, nil, err
 	}
-	wants, err := h.book.wants(pod, namespace)
-	if err != nil {
-		return nil, nil, err
-	}
-	addition := sidecar.Inject(pod, wants)
-	patch, err = addition.Patch(pod)
-	return patch, addition.Skips, err
+	return h.book.patch(pod, namespace)
 }
 
 // namespace of a pod. A new one may not be in the cache yet.

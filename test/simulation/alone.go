@@ -38,8 +38,10 @@ func (w *World) furnishAlone() {
 		who := &cafeUsers{w: w, c: c}
 		a.users = who
 		add("a user", who)
-		_, err := c.admin.periplus.AppsV1alpha1().CafeDeployments(namespace).Create(ctx, x.cafe.deployment, metav1.CreateOptions{})
-		w.must("making a deployment", err)
+		w.makesApps(func() {
+			_, err := c.admin.periplus.AppsV1alpha1().CafeDeployments(namespace).Create(ctx, x.cafe.deployment, metav1.CreateOptions{})
+			w.must("making a deployment", err)
+		})
 	} else {
 		who := &users{w: w, c: c}
 		a.users = who
@@ -64,16 +66,20 @@ func (w *World) furnishAlone() {
 	for _, name := range []string{"app", "mesh", "proxy"} {
 		c.nodes.broken[imageOf(name, tagBroken)], c.nodes.sick[imageOf(name, tagSick)], c.nodes.looping[imageOf(name, tagLooping)] = true, true, true
 	}
-	for _, set := range x.sets {
-		_, err := c.admin.periplus.AppsV1alpha1().InPlaceSets(namespace).Create(ctx, set, metav1.CreateOptions{})
-		w.must("making a set", err)
+	if x.cafe == nil {
+		w.makesApps(func() {
+			for _, set := range x.sets {
+				_, err := c.admin.periplus.AppsV1alpha1().InPlaceSets(namespace).Create(ctx, set, metav1.CreateOptions{})
+				w.must("making a set", err)
+			}
+		})
 	}
 }
 
 // live lets a world of sets go on until its users have had their say and all is at rest.
 func (w *World) live() {
 	w.began, w.faults = w.step, true
-	for w.step-w.began <= w.story.faulty || !w.alone.users.done() {
+	for w.step-w.began <= w.story.faulty || !w.alone.users.done() || !w.meshers.done() {
 		if !w.stepOnce() {
 			w.step += 10
 		}
@@ -283,7 +289,7 @@ func (w *World) checkServes(c *cluster, set *appsv1alpha1.InPlaceSet, pod *corev
 	}
 	updated := pod.Labels[appsv1alpha1.LabelRevision] == set.Status.UpdateRevision
 	for _, of := range living(pod) {
-		if updated && of.Image != wanted[of.Name] {
+		if updated && of.Image != wanted[of.Name] && !ofSidecars(pod, of.Name, "") {
 			end("pod %s is updated, and its container %s is to run %s instead of %s", pod.Name, of.Name, of.Image, wanted[of.Name])
 		}
 		if got := statusOf(pod, of.Name).Image; got != of.Image {

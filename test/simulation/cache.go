@@ -25,6 +25,8 @@ type informer struct {
 	handlers  []cache.ResourceEventHandler
 	// lie, if not nil, changes what the cache believes: a bug that a test plants.
 	lie func(runtime.Object)
+	// as, if not nil, is the form in which the cache gets objects.
+	as func(runtime.Object) runtime.Object
 	// woken is called after each event.
 	woken func()
 
@@ -65,6 +67,9 @@ func (i *informer) AddIndexers(x cache.Indexers) error { return i.indexer.AddInd
 // GetIndexer implements cache.SharedIndexInformer.
 func (i *informer) GetIndexer() cache.Indexer { return i.indexer }
 
+// HasSynced implements cache.SharedInformer.
+func (i *informer) HasSynced() bool { return i.listed }
+
 // GetStore implements cache.SharedInformer.
 func (i *informer) GetStore() cache.Store { return i.indexer }
 
@@ -97,7 +102,11 @@ func (i *informer) deliver() string {
 	t, _ := i.selection.Seen(*e)
 	if t == watch.Deleted {
 		delete(i.seen, e.Object.Namespace+"/"+e.Object.Name)
-		i.remove(decode(e.Object), false)
+		last := decode(e.Object)
+		if i.as != nil {
+			last = i.as(last)
+		}
+		i.remove(last, false)
 	} else {
 		i.seen[e.Object.Namespace+"/"+e.Object.Name] = e.Object
 		i.put(i.believed(e.Object))
@@ -148,6 +157,9 @@ func (i *informer) believed(o *store.Object) runtime.Object {
 	obj := decode(o)
 	if i.lie != nil {
 		i.lie(obj)
+	}
+	if i.as != nil {
+		obj = i.as(obj)
 	}
 	if i.transform != nil {
 		out, err := i.transform(obj)

@@ -110,16 +110,18 @@ func (w *World) grow(ctx context.Context) error {
 }
 
 // startCafes makes the second controller of cmd/workloads. It looks at InPlaceSets and their pods through the first one's informers.
-func startCafes(p *process, c clients, sets, pods *informer) {
+func startCafes(p *process, c clients, sets, pods *informer) *cafedeployment.Parts {
 	q := p.newQueue("CafeDeployment")
-	q.reconcile = cafedeployment.Wire(cafedeployment.Parts{
+	parts := &cafedeployment.Parts{
 		Kube: c.kube, Periplus: c.periplus,
 		Deployments: p.inform(appsv1alpha1.SchemeGroupVersion.Group, "cafedeployments", ""), InPlaceSets: sets,
 		ReplicaSets: p.inform("apps", "replicasets", cafedeployment.Selector), StatefulSets: p.inform("apps", "statefulsets", cafedeployment.Selector),
 		Revisions: p.inform("apps", "controllerrevisions", cafedeployment.Selector),
 		Pods:      []cache.SharedIndexInformer{pods, p.inform("", "pods", cafedeployment.Selector)},
 		Clock:     p.w.clock, Recorder: quiet{}, Enqueue: q.add, EnqueueAfter: q.addAfter,
-	})
+	}
+	q.reconcile = cafedeployment.Wire(*parts)
+	return parts
 }
 
 // hasCafes says whether there are CafeDeployments in the world.

@@ -121,6 +121,7 @@ func (w *World) choices() []choice {
 		once(8, "tekton", w.tekton.move)
 		once(4, "somebody", w.person)
 	}
+	once(8, "a user", w.meshers.move)
 	if w.dirty {
 		add(10, 1, func(int) { w.collect() })
 	}

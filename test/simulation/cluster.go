@@ -36,6 +36,9 @@ type cluster struct {
 	checked uint64
 	// pods as the kubelets have them, and the time from which on they are remembered not to be listed by an EndpointSlice.
 	nodes *nodes
+	// hook is the webhook of a member with SidecarSets, and inject what it does with a pod; nil elsewhere.
+	hook   *process
+	inject func(*corev1.Pod, *corev1.Namespace) ([]byte, []string, error)
 
 	objects map[*store.Object]runtime.Object
 }
@@ -62,6 +65,7 @@ func clientsFor(cfg *rest.Config) clients {
 
 // types of what is decoded, by resource.
 var types = map[string]func() runtime.Object{
+	"namespaces":           func() runtime.Object { return &corev1.Namespace{} },
 	"pods":                 func() runtime.Object { return &corev1.Pod{} },
 	"endpointslices":       func() runtime.Object { return &discoveryv1.EndpointSlice{} },
 	"replicasets":          func() runtime.Object { return &appsv1.ReplicaSet{} },
@@ -69,6 +73,7 @@ var types = map[string]func() runtime.Object{
 	"controllerrevisions":  func() runtime.Object { return &appsv1.ControllerRevision{} },
 	"poddisruptionbudgets": func() runtime.Object { return &policyv1.PodDisruptionBudget{} },
 	"inplacesets":          func() runtime.Object { return &appsv1alpha1.InPlaceSet{} },
+	"sidecarsets":          func() runtime.Object { return &appsv1alpha1.SidecarSet{} },
 	"cafedeployments":      func() runtime.Object { return &appsv1alpha1.CafeDeployment{} },
 	"customruns":           func() runtime.Object { return &v1beta1.CustomRun{} },
 	"pipelineruns":         func() runtime.Object { return &pipelinev1.PipelineRun{} },
@@ -120,6 +125,10 @@ func (c *cluster) pods() []*corev1.Pod { return all[*corev1.Pod](c, "", "pods") 
 
 func (c *cluster) sets() []*appsv1alpha1.InPlaceSet {
 	return all[*appsv1alpha1.InPlaceSet](c, "apps.periplus.dev", "inplacesets")
+}
+
+func (c *cluster) sidecars() []*appsv1alpha1.SidecarSet {
+	return all[*appsv1alpha1.SidecarSet](c, "apps.periplus.dev", "sidecarsets")
 }
 
 func (c *cluster) runs() []*v1beta1.CustomRun {

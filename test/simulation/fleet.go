@@ -183,7 +183,7 @@ func (m *memberSeen) newCache(key string, make func(fleet.Clients) cache.SharedI
 	what, namespace, _ := strings.Cut(key, "/")
 	f := &store.Selection{Namespace: namespace}
 	switch what {
-	case "inplacesets", "cafedeployments":
+	case "inplacesets", "cafedeployments", "sidecarsets":
 		f.Kind = m.c.api.Kind(appsv1alpha1.SchemeGroupVersion.Group, what)
 	case "inplaceset-pods", "cafedeployment-pods":
 		f.Kind = m.c.api.Kind("", "pods")

@@ -73,7 +73,7 @@ func (w *World) handsDone() bool {
 			return false
 		}
 	}
-	return w.step-w.lastHand > 150
+	return w.step-w.lastHand > 150 && w.meshers.done()
 }
 
 // due says whether a hand is to be done now, or undone. idle is true where nothing else happens for long: people do not let that be.

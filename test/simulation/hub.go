@@ -16,10 +16,12 @@ import (
 
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
 	stageslisters "github.com/periplus-dev/periplus/pkg/client/listers/stages/v1alpha1"
+	"github.com/periplus-dev/periplus/pkg/reconciler/cafedeployment"
 	"github.com/periplus-dev/periplus/pkg/reconciler/inplaceset"
 	releasereconciler "github.com/periplus-dev/periplus/pkg/reconciler/release"
 	"github.com/periplus-dev/periplus/pkg/release"
 	"github.com/periplus-dev/periplus/pkg/stage"
+	"github.com/periplus-dev/periplus/pkg/taken"
 	"github.com/periplus-dev/periplus/pkg/workload"
 	"github.com/periplus-dev/periplus/tasks/betabatch"
 	"github.com/periplus-dev/periplus/tasks/canary"
@@ -88,14 +90,29 @@ func startMember(p *process) {
 	c := clientsFor(p.home.api.Config(p.through(p.home)))
 	q := p.newQueue("InPlaceSet")
 	sets, pods := p.inform(appsv1alpha1.SchemeGroupVersion.Group, "inplacesets", ""), p.inform("", "pods", appsv1alpha1.LabelInPlaceSet)
-	q.reconcile = inplaceset.Wire(inplaceset.Parts{
+	parts := inplaceset.Parts{
 		Kube: c.kube, Periplus: c.periplus, Sets: sets, Pods: pods,
 		Revisions: p.inform("apps", "controllerrevisions", appsv1alpha1.LabelInPlaceSet), Slices: p.inform("discovery.k8s.io", "endpointslices", ""),
-		Budgets: p.inform("policy", "poddisruptionbudgets", ""),
-		Clock:   p.w.clock, Recorder: quiet{}, WritesAtOnce: 1, Enqueue: q.add, EnqueueAfter: q.addAfter,
-	})
+		Budgets: p.inform("policy", "poddisruptionbudgets", ""), Taken: taken.New(),
+		Clock: p.w.clock, Recorder: quiet{}, WritesAtOnce: 1, Enqueue: q.add, EnqueueAfter: q.addAfter,
+	}
+	var carriers *informer
+	if p.w.story.sidecars != nil {
+		carriers = p.inform("", "pods", appsv1alpha1.LabelSidecars)
+		carriers.lie = p.w.plant.Lies["sidecars/pods"]
+		parts.Carriers = carriers
+	}
+	register := parts.Taken
+	if p.w.plant.Apart {
+		parts.Taken = nil
+	}
+	q.reconcile = inplaceset.Wire(parts)
+	var cafes *cafedeployment.Parts
 	if p.w.story.hasCafes() { // elsewhere its controller has nothing to do, and its caches nothing to see.
-		startCafes(p, c, sets, pods)
+		cafes = startCafes(p, c, sets, pods)
+	}
+	if carriers != nil {
+		startSidecars(p, c, workloadsOf(p, sets, pods, cafes), register, carriers)
 	}
 }
 

@@ -58,6 +58,8 @@ type queue struct {
 	ready     []apitypes.NamespacedName
 	later     map[apitypes.NamespacedName]time.Time
 	failures  map[apitypes.NamespacedName]int
+	// sorted has keys wait in the order of their names: their controller wakes them by what it finds in maps.
+	sorted bool
 }
 
 func (p *process) newQueue(name string) *queue {
@@ -69,6 +71,9 @@ func (p *process) newQueue(name string) *queue {
 func (q *queue) add(key apitypes.NamespacedName) {
 	if !slices.Contains(q.ready, key) {
 		q.ready = append(q.ready, key)
+	}
+	if q.sorted {
+		slices.SortFunc(q.ready, byName)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apitypes "k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
 	"k8s.io/utils/ptr"
 
 	appsv1alpha1 "github.com/periplus-dev/periplus/pkg/apis/apps/v1alpha1"
@@ -41,12 +42,17 @@ type rules struct {
 	sets     setRules
 	cafes    map[apitypes.UID]*cafeRules
 	passedOn map[apitypes.UID]int
+	// sidecars is of worlds with SidecarSets.
+	sidecars sidecarSpecs
+	// byHub: the write that is checked is the hub's. also are further caches that the controller which made it goes by.
+	byHub bool
+	also  []cache.Indexer
 	// resting is true once nothing is left to be written.
 	resting bool
 }
 
 func newRules(w *World) *rules {
-	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}, largest: map[string]int{}, sets: newSetRules(), cafes: map[apitypes.UID]*cafeRules{}, passedOn: map[apitypes.UID]int{}}
+	return &rules{w: w, peaks: map[string]int{}, listed: map[apitypes.UID]time.Time{}, deleted: map[apitypes.UID]bool{}, moved: map[apitypes.UID]map[string]bool{}, answered: map[apitypes.UID]bool{}, begun: map[string]int{}, largest: map[string]int{}, sets: newSetRules(), cafes: map[apitypes.UID]*cafeRules{}, sidecars: sidecarSpecs{}, passedOn: map[apitypes.UID]int{}}
 }
 
 // broken notes the first rule that was broken; the run ends with the step. A check may run in a goroutine of a controller's.
@@ -87,6 +93,9 @@ func (r *rules) followTo(c *cluster, version uint64) {
 		} else if set, ok := r.cafeEvent(c, e).(*appsv1alpha1.InPlaceSet); ok {
 			r.specChanged(e, set)
 		}
+		if set, ok := r.sidecarEvent(c, e).(*appsv1alpha1.SidecarSet); ok {
+			r.sidecarChanged(c, e, set)
+		}
 		if d, ok := r.cafeEvent(c, e).(*appsv1alpha1.CafeDeployment); ok {
 			r.cafeChanged(d)
 		}
@@ -109,6 +118,14 @@ func (r *rules) followTo(c *cluster, version uint64) {
 // cafeEvent is what an event in a world of CafeDeployments is about, where it is a workload.
 func (r *rules) cafeEvent(c *cluster, e store.Event) any {
 	if of := e.Object.Kind.Resource; !r.w.story.hasCafes() || of != "inplacesets" && of != "cafedeployments" {
+		return nil
+	}
+	return c.truth(e.Object)
+}
+
+// sidecarEvent is what an event is about, where it is a SidecarSet.
+func (r *rules) sidecarEvent(c *cluster, e store.Event) any {
+	if e.Object.Kind.Resource != "sidecarsets" {
 		return nil
 	}
 	return c.truth(e.Object)
@@ -156,7 +173,11 @@ func (r *rules) sliced(c *cluster, before bool, e store.Event) {
 // check judges one write of ours.
 func (r *rules) check(d deed) {
 	r.writes++
-	if r.w.alone != nil || r.w.story.hasCafes() {
+	r.byHub, r.also = d.p.home == r.w.hub, nil
+	if d.pass.queue == "SidecarSet" {
+		r.also = []cache.Indexer{carrierCache(d.p)}
+	}
+	if r.w.alone != nil || r.w.story.hasCafes() || r.w.story.sidecars != nil {
 		r.followTo(d.c, d.event.Object.Version-1) // what came of the writes before it.
 	}
 	if kind := d.event.Object.Kind.Resource; len(d.event.Object.JSON) > r.largest[kind] {
@@ -170,7 +191,7 @@ func (r *rules) check(d deed) {
 	case *corev1.Pod:
 		was, _ := before.(*corev1.Pod)
 		r.podWritten(d, was, now)
-		if r.w.alone != nil {
+		if r.w.alone != nil || r.w.story.sidecars != nil {
 			r.sets.answers[now.UID] = now
 		}
 	case *appsv1alpha1.InPlaceSet:

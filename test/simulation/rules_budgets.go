@@ -46,5 +46,5 @@ func (r *rules) healthy(pod *corev1.Pod, known cache.Indexer) bool {
 		return false
 	}
 	cached := r.knownOf(pod, known)
-	return cached != nil && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady)
+	return cached != nil && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady) && !changingInService(cached)
 }

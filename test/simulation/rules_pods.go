@@ -17,7 +17,7 @@ import (
 
 // left says whether we have left a pod in service: nothing of ours keeps it from serving.
 func left(pod *corev1.Pod) bool {
-	return pod.DeletionTimestamp == nil && isTrue(pod, appsv1alpha1.ReadinessGateInService)
+	return pod.DeletionTimestamp == nil && isTrue(pod, appsv1alpha1.ReadinessGateInService) && !changingInService(pod)
 }
 
 // serves says whether a pod serves as far as a process can know: what we did counts at once, what others did to it, and what broke or healed by
@@ -26,19 +26,29 @@ func (r *rules) serves(pod *corev1.Pod, known cache.Indexer) bool {
 	if known == nil {
 		return left(pod) && isTrue(pod, corev1.PodReady) && r.back(pod)
 	}
-	if r.deleted[pod.UID] || !isTrue(pod, appsv1alpha1.ReadinessGateInService) {
+	if r.deleted[pod.UID] || !isTrue(pod, appsv1alpha1.ReadinessGateInService) && !r.unheard(pod) {
 		return false
 	}
 	cached := r.knownOf(pod, known)
-	return cached != nil && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady) && (r.back(pod) || r.back(cached))
+	return cached != nil && cached.DeletionTimestamp == nil && isTrue(cached, corev1.PodReady) && !changingInService(cached) && (r.back(pod) || r.back(cached))
+}
+
+// unheard says whether a pod is out of service for a SidecarSet of its member, of which the hub hears from its cache alone.
+func (r *rules) unheard(pod *corev1.Pod) bool {
+	return r.byHub && bySidecarSet(pod.Annotations[appsv1alpha1.AnnotationHolder])
 }
 
 // knownOf is a pod as a process knows it: by its cache, or by the answer to its own last write; nil where it knows none.
 func (r *rules) knownOf(pod *corev1.Pod, known cache.Indexer) *corev1.Pod {
-	o, _, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
-	cached, isPod := o.(*corev1.Pod)
-	if err != nil || !isPod || cached.UID != pod.UID {
-		cached = nil
+	var cached *corev1.Pod
+	for _, known := range append([]cache.Indexer{known}, r.also...) {
+		o, _, err := known.GetByKey(pod.Namespace + "/" + pod.Name)
+		if of, isPod := o.(*corev1.Pod); err == nil && isPod && of.UID == pod.UID && (cached == nil || versionOf(of) > versionOf(cached)) {
+			cached = of
+		}
+	}
+	if r.byHub {
+		return cached
 	}
 	if answer := r.sets.answers[pod.UID]; answer != nil && (cached == nil || versionOf(answer) > versionOf(cached)) {
 		return answer
@@ -98,6 +108,9 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 		return
 	}
 	switch {
+	case d.pass.queue == "SidecarSet":
+		r.sidecarWritten(d, set, before, now)
+		return
 	case before == nil && (r.w.alone != nil || r.w.story.hasCafes()):
 		r.podMade(d, set, now)
 		return
@@ -110,10 +123,13 @@ func (r *rules) podWritten(d deed, before, now *corev1.Pod) {
 		return
 	}
 	leaves := gone(d.event) || (now.DeletionTimestamp != nil && before.DeletionTimestamp == nil)
+	if !leaves {
+		r.apart(d, before, now, "")
+	}
 	if leaves || restarts(before, now) {
-		r.letGo(d, set, before)
+		r.letGo(d, time.Duration(ptr.Deref(set.Spec.UpdateStrategy.GracePeriodSeconds, 3))*time.Second, before)
 		if r.w.alone != nil {
-			r.balanced(d, set, before, leaves)
+			r.balanced(d, drainsOfSet(set), before, hookOf(set, leaves))
 		}
 	}
 	if r.w.alone != nil && !leaves {
@@ -158,7 +174,7 @@ func restarts(before, now *corev1.Pod) bool {
 }
 
 // letGo is rule 4: nothing happens to a pod that a balancer has not let go of, for as long as the grace period.
-func (r *rules) letGo(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod) {
+func (r *rules) letGo(d deed, grace time.Duration, pod *corev1.Pod) {
 	if d.c.listed(pod.UID) {
 		r.broken(4, "pod %s in member %s is touched while an EndpointSlice lists it as ready", pod.Name, d.c.name)
 	}
@@ -166,7 +182,6 @@ func (r *rules) letGo(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod) {
 		r.broken(4, "pod %s in member %s is touched while its kubelet reports it as ready", pod.Name, d.c.name)
 	}
 	at, was := r.listed[pod.UID]
-	grace := time.Duration(ptr.Deref(set.Spec.UpdateStrategy.GracePeriodSeconds, 3)) * time.Second
 	if quiet := r.w.clock.Since(at); was && quiet < grace {
 		r.broken(4, "pod %s in member %s is touched %s after an EndpointSlice listed it; the grace period is %s", pod.Name, d.c.name, quiet, grace)
 	}

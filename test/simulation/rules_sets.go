@@ -106,7 +106,7 @@ func (r *rules) podChanged(e store.Event, before, now *corev1.Pod) {
 // owe notes who claims a pod that is taken out of service, beside those who have not taken it back since the last time.
 func (r *rules) owe(before, now *corev1.Pod) {
 	var hook *appsv1alpha1.LifecycleHook
-	if set := r.setOf(r.w.members[0], now); set != nil {
+	if set := r.setOf(r.w.members[0], now); set != nil && !bySidecarSet(now.Annotations[appsv1alpha1.AnnotationHolder]) { // a SidecarSet knows no hooks.
 		hook = hookOf(set, inplace.ClosedFor(now) == inplace.GateLeaving)
 	}
 	owed := slices.DeleteFunc(slices.Clone(r.sets.owed[now.UID]), func(claim string) bool { return claims(before, claim) })
@@ -244,8 +244,8 @@ func (r *rules) takenOut(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod, 
 
 // balanced is rule 4 for whoever sends requests: no balancer, no client that is late by at most two seconds, and no hook has the pod; and since the last one had
 // it the grace period has passed. Where their time is up and the set goes on, those who claim the pod may have it still.
-func (r *rules) balanced(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod, leaves bool) {
-	now, grace := r.w.clock.Now(), time.Duration(*set.Spec.UpdateStrategy.GracePeriodSeconds)*time.Second
+func (r *rules) balanced(d deed, set drains, pod *corev1.Pod, hook *appsv1alpha1.LifecycleHook) {
+	now, grace := r.w.clock.Now(), set.grace
 	broken := func(who string) { r.broken(4, "pod %s in member %s is touched while %s", pod.Name, d.c.name, who) }
 	if isTrue(pod, appsv1alpha1.ReadinessGateInService) {
 		broken("its gate is open")
@@ -258,7 +258,7 @@ func (r *rules) balanced(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod, 
 			broken(b.p.name + " had a request on it " + now.Sub(last).String() + " ago; the grace period is " + grace.String())
 		}
 	}
-	if hook := hookOf(set, leaves); hook != nil && claims(pod, hookKey) && !r.timeIsUp(set, pod) {
+	if hook != nil && claims(pod, hookKey) && !r.timeIsUp(set, pod) {
 		broken("a hook holds it")
 	}
 	if last, ok := r.sets.reached[pod.UID]; ok && now.Sub(last) < grace {
@@ -270,18 +270,18 @@ func (r *rules) balanced(d deed, set *appsv1alpha1.InPlaceSet, pod *corev1.Pod, 
 }
 
 // timeIsUp says whether those who claim a pod had the time that they are given, and the set goes on then. Conditions carry whole seconds.
-func (r *rules) timeIsUp(set *appsv1alpha1.InPlaceSet, pod *corev1.Pod) bool {
+func (r *rules) timeIsUp(set drains, pod *corev1.Pod) bool {
 	since := pod.CreationTimestamp.Time
 	for _, c := range pod.Status.Conditions {
 		if c.Type == appsv1alpha1.ReadinessGateInService {
 			since = c.LastTransitionTime.Time
 		}
 	}
-	return set.Spec.UpdateStrategy.OnDrainTimeout == appsv1alpha1.DrainGoOn && r.w.clock.Since(since) >= drainTimeout(set)
+	return set.goOn && r.w.clock.Since(since) >= set.timeout
 }
 
 func drainTimeout(set *appsv1alpha1.InPlaceSet) time.Duration {
-	return time.Duration(*set.Spec.UpdateStrategy.DrainTimeoutSeconds) * time.Second
+	return time.Duration(ptr.Deref(set.Spec.UpdateStrategy.DrainTimeoutSeconds, 300)) * time.Second
 }
 
 // takenOff is rule 4 for pods that somebody deleted: of their finalizers only balancers' are taken off, and not before their time is up.
@@ -324,6 +324,7 @@ func (r *rules) statusWritten(d deed, set *appsv1alpha1.InPlaceSet) {
 			for _, o := range i.seen {
 				cached[o.UID] = o.Version
 			}
+			break // the others are of other controllers.
 		}
 	}
 	n := int32(r.hidden(d.c, set, pods)) // #nosec G115 -- a few pods.

@@ -74,12 +74,17 @@ func (w *World) run() (res Result) {
 	}
 	// A CafeDeployment alone makes its sets while things break already: nowhere else are they made.
 	w.faults = w.alone != nil && w.story.alone.cafe != nil
+	if w.apps != nil {
+		w.settle("before there is an application")
+		w.apps()
+	}
 	w.settle("before anything changes")
 	if w.alone != nil {
 		w.live()
 		res.Outcome = "all sets are where they should be"
 		w.checkSets()
 		w.checkCafes()
+		w.checkSidecars()
 		w.rules.end()
 		w.replay()
 		return res
@@ -94,6 +99,7 @@ func (w *World) run() (res Result) {
 	}
 	res.Outcome = w.outcome()
 	w.checkEnd()
+	w.checkSidecars()
 	w.rules.end()
 	w.replay()
 	return res

@@ -43,6 +43,8 @@ type story struct {
 	limit int32
 	// cafe, if not nil, has the application in CafeDeployments.
 	cafe *cafeStory
+	// sidecars, if not nil, are put into the application's pods.
+	sidecars *sidecarStory
 	// alone, if not nil, is a world of sets: there is no release in it.
 	alone *setStory
 }
@@ -86,8 +88,16 @@ func (l law) demands(member string) bool {
 // gives says whether the law gives a member.
 func (l law) gives(member string) bool { return l != lawPart || member != "m3" }
 
-// tell makes up the story of a seed.
+// tell makes up the story of a seed. A quarter of them have SidecarSets.
 func tell(r *rand.Rand) *story {
+	s := tellApplication(r)
+	if n := r.IntN(8); n == 0 || n < 4 && s.alone != nil {
+		tellSidecars(r, s)
+	}
+	return s
+}
+
+func tellApplication(r *rand.Rand) *story {
 	if r.IntN(3) == 0 {
 		if r.IntN(4) == 0 {
 			return tellCafeAlone(r)

@@ -95,6 +95,7 @@ func (t *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.logf("  %s %s/%s: refused", site, t.c.name, r.Name)
 		return no, nil
 	}
+	w.admit(t.c, r, req)
 	from := t.c.api.Version()
 	resp, err := t.next.RoundTrip(req)
 	if err != nil {

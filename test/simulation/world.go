@@ -37,6 +37,10 @@ type Plant struct {
 	Wire func(process string, next http.RoundTripper) http.RoundTripper
 	// Story changes the story to one in which the bug matters.
 	Story func(*story)
+	// Apart has the controllers of InPlaceSets and SidecarSets not know what the other is taking.
+	Apart bool
+	// Alien has the controller of SidecarSets not know the workloads.
+	Alien bool
 	// AlwaysReachable has the hub take every member for reachable.
 	AlwaysReachable bool
 }
@@ -90,6 +94,9 @@ type World struct {
 	keep  bool
 	// alone is nil in worlds with releases.
 	alone *alone
+	// meshers are users of SidecarSets. apps makes the application's workloads, where they are not there from the start.
+	meshers *sidecarUsers
+	apps    func()
 }
 
 var kinds = sync.OnceValues(func() ([]*store.Kind, error) {
@@ -140,9 +147,13 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 	}
 	w.tekton = &tekton{c: w.hub, w: w, pipelines: map[string]*pipeline{}, ran: map[string]*pipeline{}}
 	w.rules = newRules(w)
+	w.meshers = &sidecarUsers{w: w}
 	if w.story.alone != nil {
 		w.procs = []*process{{w: w, name: w.members[0].name, home: w.members[0], start: startMember}}
 		w.furnishAlone()
+		if w.story.sidecars != nil {
+			w.furnishSidecars()
+		}
 		return w
 	}
 	w.furnish()
@@ -153,6 +164,9 @@ func newWorld(seed uint64, plant Plant, over *sites) *World {
 		c.dead = slices.Contains(w.story.dead, c.name)
 		c.cut = c.dead
 		w.procs = append(w.procs, &process{w: w, name: c.name, home: c, start: startMember})
+	}
+	if w.story.sidecars != nil {
+		w.furnishSidecars()
 	}
 	return w
 }
@@ -169,7 +183,7 @@ func (w *World) furnish() {
 	}, metav1.CreateOptions{})
 	w.must("storing guards", err)
 	w.rule(ctx)
-	one, onEnd, kind := intstr.FromInt32(1), stagesv1alpha1.OnEndLeave, "InPlaceSet"
+	onEnd, kind := stagesv1alpha1.OnEndLeave, "InPlaceSet"
 	if w.story.cafe != nil {
 		kind = "CafeDeployment"
 	}
@@ -184,10 +198,15 @@ func (w *World) furnish() {
 	}, metav1.CreateOptions{})
 	w.must("storing a target", err)
 	if w.story.cafe != nil {
-		w.furnishCafes(ctx)
+		w.makesApps(func() { w.furnishCafes(ctx) })
 		return
 	}
-	held := plan.Held()
+	w.makesApps(func() { w.furnishSets(ctx) })
+}
+
+// furnishSets makes the sets of each member.
+func (w *World) furnishSets(ctx context.Context) {
+	one, held := intstr.FromInt32(1), plan.Held()
 	for _, c := range w.members {
 		for _, unit := range w.story.units() {
 			labels := map[string]string{"app": "web", appsv1alpha1.LabelUnit: unit}

@@ -27,7 +27,9 @@ type Request struct {
 }
 
 // Writes says whether the request may change anything.
-func (r *Request) Writes() bool { return r.Verb != "get" && r.Verb != "list" && r.Verb != "watch" }
+func (r *Request) Writes() bool {
+	return r.Verb != "get" && r.Verb != "list" && r.Verb != "watch" && r.query.Get("dryRun") == ""
+}
 
 // Parse says what an HTTP request asks for.
 func (s *Store) Parse(req *http.Request) (*Request, error) {
@@ -107,8 +109,9 @@ func (s *Store) serve(req *http.Request, r *Request, body []byte) ([]byte, error
 	if !k.has(r.Subresource) {
 		return nil, apierrors.NewNotFound(k.resource(), r.Name+"/"+r.Subresource)
 	}
-	if r.query.Get("dryRun") != "" {
-		return nil, unimplemented("dryRun")
+	dry := r.query.Get("dryRun") != ""
+	if dry && (r.Verb != "create" || r.Subresource != "") {
+		return nil, unimplemented("dryRun of anything but a creation")
 	}
 	switch r.Verb {
 	case "list":
@@ -125,7 +128,7 @@ func (s *Store) serve(req *http.Request, r *Request, body []byte) ([]byte, error
 			}
 			return success(), err
 		}
-		return bodyOf(s.create(k, r.Namespace, fields))
+		return bodyOf(s.create(k, r.Namespace, fields, dry))
 	}
 	if r.Name == "" {
 		return nil, unimplemented("deletion of collections")

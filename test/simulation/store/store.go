@@ -87,7 +87,7 @@ func New(o Options) *Store {
 		s.kinds[k.path()] = k
 	}
 	for _, ns := range []string{"default", "kube-system"} {
-		if _, err := s.create(s.kinds["api/v1/namespaces"], "", map[string]any{"metadata": map[string]any{"name": ns}}); err != nil {
+		if _, err := s.create(s.kinds["api/v1/namespaces"], "", map[string]any{"metadata": map[string]any{"name": ns}}, false); err != nil {
 			panic(fmt.Errorf("making namespace %s of a new store: %w", ns, err))
 		}
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -26,8 +27,8 @@ func (s *Store) get(k *Kind, namespace, name string) (*Object, error) {
 	return nil, apierrors.NewNotFound(k.resource(), name)
 }
 
-// create makes an object. fields are taken over.
-func (s *Store) create(k *Kind, namespace string, fields map[string]any) (*Object, error) {
+// create makes an object; with dry it says what that would come to. fields are taken over.
+func (s *Store) create(k *Kind, namespace string, fields map[string]any, dry bool) (*Object, error) {
 	u := unstructured.Unstructured{Object: fields}
 	if u.GetResourceVersion() != "" {
 		return nil, apierrors.NewBadRequest("resourceVersion should not be set on objects to be created")
@@ -73,6 +74,13 @@ func (s *Store) create(k *Kind, namespace string, fields map[string]any) (*Objec
 	}
 	if errs := k.validate(nil, fields); len(errs) > 0 {
 		return nil, s.invalid(k, name, errs)
+	}
+	if dry {
+		raw, err := json.Marshal(fields)
+		if err != nil {
+			return nil, fmt.Errorf("encoding a %s: %w", k.Kind, err)
+		}
+		return &Object{JSON: raw}, nil
 	}
 	return s.commit(k, nil, fields, false)
 }

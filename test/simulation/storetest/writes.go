@@ -16,6 +16,24 @@ var writes = map[string]func(*server){
 			s.Fatalf("created as %+v, status %+v", set.ObjectMeta, set.Status)
 		}
 	},
+	"a creation that is tried dry says what would be, and makes nothing": func(s *server) {
+		dry := metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
+		api := s.kube.CoreV1().ConfigMaps(s.namespace)
+		made, err := api.Create(s.ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "a-"}, Data: map[string]string{"k": "v"}}, dry)
+		s.must(err)
+		if made.Name == "" || made.UID == "" || made.Data["k"] != "v" {
+			s.Fatalf("it would be %+v", made)
+		}
+		all, err := api.List(s.ctx, metav1.ListOptions{})
+		s.must(err)
+		for _, c := range all.Items {
+			if c.Name == made.Name {
+				s.Fatal("it was made")
+			}
+		}
+		_, err = s.kube.CoreV1().Pods(s.namespace).Create(s.ctx, &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, dry)
+		s.refused(err, apierrors.IsInvalid, "spec.containers")
+	},
 	"a name that is taken is refused": func(s *server) {
 		s.config("a")
 		_, err := s.kube.CoreV1().ConfigMaps(s.namespace).Create(s.ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "a"}}, metav1.CreateOptions{})
