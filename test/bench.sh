@@ -15,7 +15,7 @@ fi
 if [ "$chosen" != TestTruth ] && [ -z "${PERIPLUS_FLEET:-}" ]; then
   export PERIPLUS_FLEET=$fleet
   trap 'bash test/cli.sh local down --dir "$PERIPLUS_FLEET"' EXIT
-  if [ "$chosen" = TestInPlace ]; then
+  if [ "$chosen" = TestInPlace ] || [ "$chosen" = TestSidecar ]; then
     bash test/cli.sh local up --dir "$PERIPLUS_FLEET" --members 1 --nodes 10
   else
     bash test/cli.sh local up --dir "$PERIPLUS_FLEET" --members 3

@@ -36,6 +36,17 @@ type serving struct {
 
 func (b *bench) serving(cluster string) *serving {
 	b.t.Helper()
+	return b.servingBy(cluster, func(pod *corev1.Pod) string {
+		if inplace.Ready(pod) && !inplace.UpdateInProgress(pod) && pod.DeletionTimestamp == nil {
+			return pod.Spec.Containers[0].Image
+		}
+		return ""
+	})
+}
+
+// servingBy has pods serve with what imageOf says of them.
+func (b *bench) servingBy(cluster string, imageOf func(*corev1.Pod) string) *serving {
+	b.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	b.t.Cleanup(cancel)
 	s := &serving{images: map[string]string{}, changed: make(chan struct{}, 1)}
@@ -45,11 +56,7 @@ func (b *bench) serving(cluster string) *serving {
 		if !ok {
 			return
 		}
-		image := ""
-		if inplace.Ready(pod) && !inplace.UpdateInProgress(pod) && pod.DeletionTimestamp == nil {
-			image = pod.Spec.Containers[0].Image
-		}
-		s.put(pod.Name, image)
+		s.put(pod.Name, imageOf(pod))
 	}
 	must(f.Core().V1().Pods().Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: set, UpdateFunc: func(_, o any) { set(o) },
