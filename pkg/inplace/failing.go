@@ -59,7 +59,8 @@ func whyRestarted(pod *corev1.Pod) (reason, message string) {
 				last.ContainerID != "" && strings.Contains(pod.Annotations[v1alpha1.AnnotationUpdate], strconv.Quote(last.ContainerID)) {
 				continue
 			}
-			if r, err := recordOf(pod); err == nil && s.RestartCount <= r.excused(s.Name) {
+			r, err := recordOf(pod)
+			if _, own := r.before(s.Name); err == nil && !own && s.RestartCount <= r.excused(s.Name) {
 				continue // a change before that one made it.
 			}
 			return cmp.Or(last.Reason, "Restarted"), fmt.Sprintf("container %s: ended with exit code %d, runs again and is not ready", s.Name, last.ExitCode)
