@@ -265,6 +265,12 @@ func TestReferencesOfAQuery(t *testing.T) {
 			}
 		})
 	}
+	namesakes := Input{Pods: []Pod{{Name: "db-0", Namespace: "shop", Updated: true}, {Name: "db-0", Namespace: "cart"}, {Name: "db-1", Namespace: "cart", Updated: true}, {Name: "db-2", Namespace: "cart"}}}
+	for list, want := range map[string]string{"updated.podRegex": "db-1", "stable.podRegex": "db-2", "pods.podRegex": "db-(0|1|2)", "updated.count": "2"} {
+		if got := NewView(&namesakes, t0).listed(list); got != want {
+			t.Errorf("%s of pods that have one name in two namespaces: %s, want %s", list, got, want)
+		}
+	}
 	if got := NewView(&noneYet, t0).listed("updated.podRegex"); got != nobody {
 		t.Errorf("no pods: %q", got)
 	}

@@ -120,15 +120,21 @@ func (v *View) listed(name string) string {
 	which, what, _ := strings.Cut(name, ".")
 	words := make([]string, 0, len(v.in.Pods))
 	count := 0
+	outside := func(p *Pod) bool {
+		return which == varUpdated && !p.Updated || which == varStable && (p.Updated || p.Moving)
+	}
+	namesakes := v.namesakes(outside)
 	for i := range v.in.Pods {
 		p := &v.in.Pods[i]
-		if which == varUpdated && !p.Updated || which == varStable && (p.Updated || p.Moving) {
+		if outside(p) {
 			continue
 		}
 		count++
 		switch what {
 		case "podRegex":
-			words = append(words, p.Name)
+			if !namesakes[p.Name] {
+				words = append(words, p.Name)
+			}
 		case "revisionRegex":
 			words = append(words, p.Revision)
 		}
@@ -142,6 +148,21 @@ func (v *View) listed(name string) string {
 	}
 	v.regexes[name] = s
 	return s
+}
+
+// namesakes are the names of pods that are outside of a list. Pods of a SidecarSet stand in many namespaces, where StatefulSets give them the same names; what a
+// query says of such a name is of both, and so nothing of the new revision. nil where all pods stand in one namespace.
+func (v *View) namesakes(outside func(*Pod) bool) map[string]bool {
+	if !slices.ContainsFunc(v.in.Pods, func(p Pod) bool { return p.Namespace != v.in.Pods[0].Namespace }) {
+		return nil
+	}
+	out := map[string]bool{}
+	for i := range v.in.Pods {
+		if p := &v.in.Pods[i]; outside(p) {
+			out[p.Name] = true
+		}
+	}
+	return out
 }
 
 // anyOf is a regular expression that matches the words and nothing else. What they have before their last "-" stands once, so that the names of a thousand pods
