@@ -79,8 +79,8 @@ func PartsOf(pod *corev1.Pod) map[string]Part {
 	}
 	out := make(map[string]Part, len(r.Sets))
 	for _, p := range r.Sets {
-		if p.holds(pod) {
-			out[p.Set] = p
+		if first, _ := r.Part(p.Set); first.holds(pod) { // one that somebody wrote twice is what PartOf says.
+			out[p.Set] = first
 		}
 	}
 	return out

@@ -225,3 +225,12 @@ func TestWhatWasCopiedFromAnotherPodIsNotBelieved(t *testing.T) {
 		t.Errorf("without a set that means it the pod still says %v %v", nothing.Labels, nothing.Annotations)
 	}
 }
+
+func TestARecordThatNamesASetTwiceMeansTheSameToEverybody(t *testing.T) {
+	pod := podOf(t, `{containers: [{name: app}, {name: mesh}]}`)
+	pod.Annotations = map[string]string{v1alpha1.AnnotationSidecars: `{"sets":[{"set":"mesh","revision":"r2","containers":["mesh"]},{"set":"mesh","revision":"r1","containers":["mesh"]}]}`}
+	one, ok := PartOf(pod, "mesh")
+	if all := PartsOf(pod); !ok || all["mesh"].Revision != one.Revision {
+		t.Errorf("a release sees revision %q, the set's controller %q", one.Revision, all["mesh"].Revision)
+	}
+}
