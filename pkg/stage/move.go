@@ -384,6 +384,9 @@ func (p *moving) settle(ctx context.Context) (*Outcome, error) {
 			p.wake(u.Pods[j].LookAgainAt)
 		}
 	}
+	if len(open) == 0 {
+		open = p.unproven()
+	}
 	if len(open) > 0 {
 		if step != nil {
 			step.SettledSince = nil

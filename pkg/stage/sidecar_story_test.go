@@ -154,6 +154,18 @@ func TestASidecarSetThatIsMadeAnewInTheMiddleIsNotLocked(t *testing.T) {
 	}
 }
 
+func TestAReleaseLetsGoOnlyOnceNewPodsGetItsSidecarsForGood(t *testing.T) {
+	s, c, web := newMeshSea(t, "dca:2", "dcb:2")
+	web.change(func(u *ship) { u.Proves = true })
+	v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`}`)
+	c.sailUntil(v, 30, func() bool { return strings.Contains(v.message(), "is to see all pods on revision rev-v2 at one time") })
+	if got := web.updated(); got != "dca 2, dcb 2" {
+		t.Errorf("it is waited for at %s", got)
+	}
+	web.change(func(u *ship) { u.Revision = "rev-v2" })
+	c.ends(v, "Succeeded")
+}
+
 func TestAPatchOfWhatASidecarSetCannotHoldIsRefused(t *testing.T) {
 	for name, spec := range map[string]struct{ change, reason, want string }{
 		"the network of the host":      {`{"patch":{"spec":{"hostNetwork":true}}}`, "InvalidSpec", "hostNetwork"},

@@ -154,7 +154,7 @@ func unitsOfSidecars(member string, set *appsv1alpha1.SidecarSet, pods []*corev1
 	base := Unit{
 		Member: member, Kind: KindSidecarSet, Workload: set.Name, Shared: true, UID: set.UID, ResourceVersion: set.ResourceVersion,
 		Observed: set.Status.ObservedGeneration == set.Generation, Deleting: set.DeletionTimestamp != nil, Paused: strategy.Paused, partitioned: strategy.Partitions != nil,
-		Revision: set.Status.CurrentRevision, UpdateRevision: set.Status.UpdateRevision,
+		Revision: set.Status.CurrentRevision, UpdateRevision: set.Status.UpdateRevision, Proves: strategy.Selector == nil, // pods that are not selected stay.
 	}
 	lockOn(&base, set.Annotations)
 	base.Stalled, base.Trouble = standstill(set.Status.Conditions, &base)

@@ -136,6 +136,9 @@ func TestTheUnitsOfASidecarSet(t *testing.T) {
 			var out []string
 			for i := range units {
 				u := &units[i]
+				if u.Proves == (mesh(tc.change).Spec.UpdateStrategy.Selector != nil) {
+					t.Errorf("%s: proves is %v; pods that are not selected never get there", u.Name, u.Proves)
+				}
 				s := fmt.Sprintf("%s %d held %s", u.Name, u.Replicas, u.Partition.String())
 				if u.Own {
 					s += " own"

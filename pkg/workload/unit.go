@@ -44,6 +44,9 @@ type Unit struct {
 	// Revision that held back pods are on, and UpdateRevision of the template. Good only while Observed.
 	Revision       string
 	UpdateRevision string
+	// Proves is true where Revision becomes the update revision once the workload's controller has seen all of its pods run it, while nothing is held back: pods that are
+	// created when all is held back again are of it only then.
+	Proves bool
 	// Stalled is the workload's own message when it cannot go on until somebody changes something.
 	Stalled string
 	// Trouble is its own message when it does not get on at the moment, and goes on trying.

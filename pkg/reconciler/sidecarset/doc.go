@@ -14,5 +14,7 @@
 // Pods that carry sidecars are watched whole, by their label; all others as metadata alone (audit.go), to find those that were missed. What is kept in memory may be lost:
 // what the writes returned, since when a pod is quiet, what was looked at, and which pods lack sidecars, which is counted anew.
 //
+// Of a release it knows the lock alone, which tells on which revision that found the set.
+//
 // It imports client-go, knative.dev/pkg for injection, and of ours pkg/apis, pkg/client, pkg/inplace, pkg/plan, pkg/sidecar, pkg/loop, pkg/overlay and pkg/taken.
 package sidecarset
