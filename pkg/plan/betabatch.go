@@ -30,7 +30,25 @@ func BetaBatch(units []Unit, spec *v1alpha1.BetaBatchSpec) []Step {
 		}
 		g.Size = max(n, 1)
 	}
-	return Groups(spansUpTo(units, upTo, g.Beta), g)
+	steps := Groups(spansUpTo(units, upTo, g.Beta), g)
+	if spec.UpTo == nil || isAll(*spec.UpTo) {
+		markAll(steps, units)
+	}
+	return steps
+}
+
+// markAll marks what is wanted of units in the steps that come to the end of them.
+func markAll(steps []Step, units []Unit) {
+	size := map[[2]string]int32{}
+	for _, u := range units {
+		size[[2]string{u.Member, u.Name}] = u.Replicas
+	}
+	for _, s := range steps {
+		for i := range s.Wants {
+			w := &s.Wants[i]
+			w.All = w.Updated == size[[2]string{w.Member, w.Unit}]
+		}
+	}
 }
 
 // CheckBetaBatch says all that is wrong with a BetaBatch over these units, which are those of all of its members.

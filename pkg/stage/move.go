@@ -299,10 +299,18 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 			if err != nil {
 				return err
 			}
-			if next, move := plan.Advance(u.PlanState(), p.want(u), limit); move {
+			next, move := plan.Advance(u.PlanState(), p.want(u), limit)
+			switch {
+			case p.closesTo(u):
+				if plan.SidecarsHeld(u.Partition) {
+					continue
+				}
+				partitions[u.Name] = plan.Held()
+				parts = append(parts, u.Ref()+" not for new pods")
+			case move:
 				partitions[u.Name] = plan.PartitionFor(next, u.Replicas)
 				parts = append(parts, fmt.Sprintf("%s to %d", u.Ref(), next))
-			} else if p.opensTo(u) {
+			case p.opensTo(u):
 				partitions[u.Name] = intstr.FromInt32(0)
 				parts = append(parts, u.Ref()+" for new pods")
 			}
@@ -324,17 +332,6 @@ func (p *moving) advance(ctx context.Context) (*Outcome, error) {
 		return &out, nil
 	}
 	return nil, nil
-}
-
-// opensTo says whether a unit of a SidecarSet that has no pod to move is let go all the same, once the stage has come to bring all of it to the revision: its partition
-// also says what pods get that are created. A canary of none is none of all; and one that was scaled to none in the middle goes on by its steps when its pods are back.
-func (p *moving) opensTo(u *workload.Unit) bool {
-	if u.Kind != workload.KindSidecarSet || u.Replicas > 0 || p.state.Units[u.Ref()] || !plan.SidecarsHeld(u.Partition) {
-		return false
-	}
-	return slices.ContainsFunc(p.steps[:p.state.Step+1], func(s plan.Step) bool {
-		return slices.ContainsFunc(s.Wants, func(w plan.Want) bool { return w.All && w.Member == u.Member && w.Unit == u.Name })
-	})
 }
 
 // limit is how many pods of a unit may be unavailable: the smallest of what the stage and its target say; negative where neither says anything.

@@ -1,7 +1,6 @@
 package stage
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -99,19 +98,6 @@ func (p *moving) planUnits() []plan.Unit {
 				continue
 			}
 			out = append(out, plan.Unit{Member: member, Name: unit, Replicas: p.state.Replicas[ref]})
-		}
-	}
-	return out
-}
-
-// unproven are the workloads in which nothing is held back any more, and whose controller has not seen all pods on the update revision at one time, as this pass does:
-// a release that let go of them now, with a pod that restarts, would leave new pods on the revision before.
-func (p *moving) unproven() (out []string) {
-	for _, o := range p.world.Objects() {
-		u := o.First()
-		held := slices.ContainsFunc(o.Units, func(u *workload.Unit) bool { return plan.SidecarsHeld(u.Partition) })
-		if u.Proves && !held && u.Revision != u.UpdateRevision {
-			out = append(out, fmt.Sprintf("%s: the controller of %s %s is to see all pods on revision %s at one time; pods that are created would be of %s again", o.Ref(), u.Kind, u.Workload, u.UpdateRevision, u.Revision))
 		}
 	}
 	return out

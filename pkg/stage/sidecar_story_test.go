@@ -8,6 +8,7 @@ import (
 
 	"github.com/periplus-dev/periplus/pkg/apis/stages/v1alpha1"
 	"github.com/periplus-dev/periplus/pkg/plan"
+	"github.com/periplus-dev/periplus/tasks/betabatch"
 	"github.com/periplus-dev/periplus/tasks/canary"
 	"github.com/periplus-dev/periplus/tasks/rollback"
 	"github.com/periplus-dev/periplus/tasks/sidecarupgrade"
@@ -151,6 +152,31 @@ func TestASidecarSetThatIsMadeAnewInTheMiddleIsNotLocked(t *testing.T) {
 	c.ends(v, "ChangedBySomebodyElse")
 	if lock := web.unit("dca").Lock; lock != nil {
 		t.Errorf("nobody lets go of its lock: %+v", lock)
+	}
+}
+
+func TestACanaryOfAllPodsThatThereAreIsNoneOfThoseThatAreCreated(t *testing.T) {
+	s, c, web := newMeshSea(t, "dca:4", "dcb:1")
+	pr := s.pipelineRun("web-1", "canary", "rest")
+	v := s.sail(canary.Task{}, pr, "canary", `{`+meshV2+`,"pods":1,"bake":"1m"}`)
+	c.sailUntil(v, 30, func() bool { return v.reason() == "Baking" })
+	web.scale("dca", 1)
+	for range 5 {
+		v.pass()
+		c.turn()
+	}
+	if got := web.updated() + "; " + web.partitions(); got != "dca 1, dcb 1; dca 75%, dcb 100%" {
+		t.Errorf("%s: what is created in such a unit would be of the canary's revision", got)
+	}
+	web.scale("dca", 5)
+	web.scale("dcb", 5)
+	c.ends(v, "Succeeded")
+	if got := web.updated(); got != "dca 1, dcb 1" {
+		t.Errorf("updated %s", got)
+	}
+	c.ends(s.sail(betabatch.Task{}, pr, "rest", `{"target":"mesh","members":["m1"],"batchSize":4,"change":{"images":{"app":"shop/web:v2"}}}`), "Succeeded")
+	if got := web.updated() + "; " + web.partitions(); got != "dca 5, dcb 5; dca 0, dcb 0" {
+		t.Errorf("at the end %s", got)
 	}
 }
 
