@@ -11,12 +11,14 @@ import (
 // The partition of a SidecarSet's unit also says what pods get that somebody creates: the new sidecars once nothing is held back in it.
 
 // opensTo says whether a unit of a SidecarSet that has no pod to move is let go all the same, once the stage has come to bring all of it to the revision: its partition
-// also says what pods get that are created. A canary of none is none of all; and one that was scaled to none in the middle goes on by its steps when its pods are back.
+// also says what pods get that are created. A canary of none is none of all; and one that was scaled to none in the middle goes on by its steps when its pods are back,
+// but for one whose pods are left because only their creation brings them to it.
 func (p *moving) opensTo(u *workload.Unit) bool {
-	if u.Kind != workload.KindSidecarSet || u.Replicas > 0 || p.state.Units[u.Ref()] || !plan.SidecarsHeld(u.Partition) {
+	if u.Kind != workload.KindSidecarSet || u.Replicas > 0 || !plan.SidecarsHeld(u.Partition) {
 		return false
 	}
-	return p.wantsAll(u)
+	left := p.LeaveWaiting && u.Waiting > 0
+	return (left || !p.state.Units[u.Ref()]) && p.wantsAll(u)
 }
 
 // closesTo says whether a unit of a SidecarSet stays as it is, because it has all the pods that the stage wants there by now, and these happen to be all that it has: let

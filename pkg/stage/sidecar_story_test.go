@@ -105,6 +105,17 @@ func TestAUnitWithoutAPodToMoveIsLetGoForThoseThatAreCreated(t *testing.T) {
 	}
 }
 
+func TestAChangeThatNoRunningPodGetsIsLetGoForThoseThatAreCreated(t *testing.T) {
+	s, c, web := newMeshSea(t, "dca:4", "dcb:2")
+	v := s.sail(sidecarupgrade.Task{}, s.pipelineRun("web-1", "up"), "up", `{`+meshV2+`,"onWaitingForCreation":"Leave"}`)
+	c.sailUntil(v, 20, func() bool { return web.unit("dca").Template.Spec.Containers[0].Image == "shop/web:v2" })
+	web.change(func(u *ship) { u.Waiting, u.Pods, u.Replicas = u.Replicas, nil, 0 })
+	c.ends(v, "Succeeded")
+	if got := web.partitions(); got != "dca 0, dcb 0" || v.result("waiting") != "6" {
+		t.Errorf("partitions %s, results %+v", got, v.run().Status.Results)
+	}
+}
+
 func TestACanaryLetsNoUnitGoThatHasNoPods(t *testing.T) {
 	s, c, web := newMeshSea(t, "dca:4", "dcb:0")
 	c.ends(s.sail(canary.Task{}, s.pipelineRun("web-1", "canary"), "canary", `{`+meshV2+`,"pods":"25%"}`), "Succeeded")
