@@ -106,14 +106,17 @@ func (m *mate) gone(o any) {
 	m.count()
 }
 
-func (m *mate) count() {
-	n := 0
+func (m *mate) ready() (n int) {
 	for _, pod := range m.pods {
 		if pod.DeletionTimestamp == nil && ready(pod) {
 			n++
 		}
 	}
-	if n < m.least {
+	return n
+}
+
+func (m *mate) count() {
+	if n := m.ready(); n < m.least {
 		m.fault("%d pods are ready, at least %d must be", n, m.least)
 	}
 }
@@ -274,8 +277,16 @@ func (m *mate) serving(n int) {
 				up++
 			}
 		}
-		return up == n && len(pods) == n, fmt.Sprintf("%d of %d", up, len(pods))
+		seen := m.serve() // what the watch has not seen yet would be a fault of it.
+		return up == n && len(pods) == n && seen == n, fmt.Sprintf("%d of %d, and %d as the watch sees it", up, len(pods), seen)
 	})
+}
+
+// serve is how many pods are ready as the watch sees it.
+func (m *mate) serve() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ready()
 }
 
 // with counts the live pods whose spec has an image of a sidecar.
