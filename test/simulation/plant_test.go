@@ -92,7 +92,7 @@ func TestEachRuleCanFail(t *testing.T) {
 			if r.plant.Story == nil {
 				r.plant.Story = plainly
 			}
-			lookFor(t, r.rule, r.plant, r.says, 15)
+			lookFor(t, r.rule, r.plant, r.says, 60)
 		})
 	}
 }
